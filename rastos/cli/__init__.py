@@ -1,0 +1,1 @@
+"""The command line: parses, calls one domain function, renders. Nothing else prints."""

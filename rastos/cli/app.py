@@ -1,0 +1,198 @@
+"""The command tree, loaded lazily, and the one place where errors become text and exit statuses."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rastos import __version__
+
+if TYPE_CHECKING:
+    from rastos.cli.terminal import Terminal
+    from rastos.config import Config
+    from rastos.progress import Progress
+
+# name -> (module, attribute, one line of help): help needs no import of the command itself
+COMMANDS = {
+    "doctor": ("rastos.cli.doctor", "doctor", "What this machine can do, what is missing, how to get it."),
+    "kernel": ("rastos.cli.kernel", "kernel", "Build kernels from profiles and keep them as packages."),
+    "package": ("rastos.cli.package", "package", "Plan and install the declared packages."),
+    "image": ("rastos.cli.image", "image", "Create, inspect, boot and test disk images."),
+    "snapshot": ("rastos.cli.snapshot", "snapshot", "The tree of snapshots: create, run, deploy, roll back."),
+    "config": ("rastos.cli.config", "config", "Show the settings and where each comes from."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which they are used."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        import importlib
+
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest name where there is none."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+class Application:
+    """What a command gets: settings, progress and output, each made when first used."""
+
+    def __init__(self, *, debug: bool = False, options: dict[str, object] | None = None) -> None:
+        self.debug = debug
+        self._options = options or {}
+
+    @cached_property
+    def project(self) -> Path:
+        """The folder with rastos.toml or packages.toml, here or above; else the current one."""
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / "rastos.toml").is_file() or (folder / "packages.toml").is_file():
+                return folder
+        return here
+
+    @cached_property
+    def config(self) -> Config:
+        """The merged settings."""
+        from rastos import config
+
+        files = sorted(Path("/etc/rastos").glob("*.toml")) + [self.project / "rastos.toml"]
+        base = config.defaults(
+            root=os.geteuid() == 0, home=Path.home(), project=self.project, cores=len(os.sched_getaffinity(0))
+        )
+        present = [path for path in files if path.is_file()]
+        return config.load(base, present, os.environ, self._options, project=self.project)
+
+    @cached_property
+    def out(self) -> Terminal:
+        """Where results and talk go."""
+        from rastos.cli.terminal import Terminal
+
+        return Terminal(debug=self.debug)
+
+    @cached_property
+    def progress(self) -> Progress:
+        """Progress shown on the terminal, or as lines in a pipe."""
+        from rastos.progress import Progress
+
+        return Progress(self.out.sink())
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", message="rastos %(version)s")
+@click.option("--debug", is_flag=True, envvar="RASTOS_DEBUG", help="Show whole logs and tracebacks.")
+@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Parallel jobs (RASTOS_JOBS).")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool, jobs: int | None) -> None:
+    """Build, boot and manage immutable Linux systems: kernel, packages, image, snapshots."""
+    ctx.obj = Application(debug=debug, options={"jobs": jobs})
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; the exit status: 0 well, 1 failed, 2 wrong usage, 130 interrupted."""
+    application: list[Application] = []
+    try:
+        with cli.make_context("rastos", list(arguments)) as ctx:
+            application.append(ctx.obj)
+            _arm_faults()
+            cli.invoke(ctx)
+        return 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        _close(application)
+        click.echo("interrupted: nothing half-done was kept", err=True)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:
+        _close(application)
+        return _report(error, debug=any(app.debug for app in application))
+
+
+def _arm_faults() -> None:
+    """Fault injection for tests and drills: RASTOS_FAULT="step=kill|error|enospc|eio"."""
+    fault = os.environ.get("RASTOS_FAULT")
+    if fault:
+        from rastos.host import faults
+
+        faults.arm(fault)
+
+
+def _close(application: list[Application]) -> None:
+    for app in application:
+        if "out" in app.__dict__:
+            app.out.close()
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    from rastos.errors import RastosError
+
+    if not isinstance(error, RastosError):
+        known: RastosError | None = _known(error)
+        if known is None:
+            import traceback
+
+            if debug:
+                traceback.print_exception(error)
+            where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+            place = f" ({Path(where.filename).name}:{where.lineno})" if where else ""
+            click.echo(f"error: {type(error).__name__}: {error}{place}", err=True)
+            click.echo("next: this is a defect of rastos; run again with --debug and report what it prints", err=True)
+            return 1
+        error = known
+    from rastos.cli.render import error_lines
+
+    for line in error_lines(error, debug=debug):
+        click.echo(line, err=True)
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    return error.exit_status
+
+
+def _known(error: Exception) -> Any:
+    """Operating system errors that say themselves what is wrong."""
+    import errno
+
+    from rastos.errors import HostError
+
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return HostError("the disk is full", on=error.filename or "", next_step="free space and run the command again")
+    if isinstance(error, PermissionError):
+        return HostError("permission denied", on=error.filename or "", next_step="run it as root (sudo)")
+    return None

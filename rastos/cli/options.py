@@ -1,0 +1,53 @@
+"""One object per option that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(function: F) -> F:
+    """--json: the result as JSON on standard output."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
+
+
+def dry_run_option(function: F) -> F:
+    """--dry-run: show the plan, change nothing."""
+    return click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")(function)
+
+
+def image_option(function: F) -> F:
+    """--image FILE: the image to work on."""
+    return click.option(
+        "--image",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="RASTOS_IMAGE",
+        help="The image file to work on (RASTOS_IMAGE; default: the newest in the output folder).",
+    )(function)
+
+
+def root_option(function: F) -> F:
+    """--root DIR: the tree to work on."""
+    return click.option(
+        "--root",
+        type=click.Path(path_type=Path, file_okay=False),
+        required=True,
+        help="The root folder of the tree to work on.",
+    )(function)
+
+
+def chosen_image(image: Path | None, output: Path) -> Path:
+    """The image named, or the newest one in the output folder. Raises UserError where there is none."""
+    if image is not None:
+        return image
+    from rastos.errors import UserError
+
+    found = [path for pattern in ("*.qcow2", "*.raw") for path in output.glob(pattern)] if output.is_dir() else []
+    if not found:
+        raise UserError("there is no image yet", on=output, next_step="run `rastos image create`, or name one: --image FILE")
+    return max(found, key=lambda path: path.stat().st_mtime)

@@ -1,0 +1,117 @@
+"""Configuration: defaults < /etc/rastos/*.toml < the project's rastos.toml < environment RASTOS_* < options.
+
+Pure: mappings and file texts in, a frozen value out; every value keeps its origin (`rastos config show`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from rastos.errors import UserError
+
+PACKAGED = Path(__file__).parent
+
+
+def _setting(help_text: str, env: str) -> Any:
+    return field(metadata={"help": help_text, "env": env})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where things lie and how much of the machine may be used; one field, one row of the reference."""
+
+    cache: Path = _setting("content-addressed cache: sources, converted packages, built images", "RASTOS_CACHE")
+    state: Path = _setting("what must not be lost: the local package repository, locks, journals", "RASTOS_STATE")
+    output: Path = _setting("where images are written", "RASTOS_OUTPUT")
+    profiles: Path = _setting("folder with kernel/ and image/ profiles", "RASTOS_PROFILES")
+    manifest: Path = _setting("the declared packages", "RASTOS_MANIFEST")
+    jobs: int = _setting("parallel jobs for builds", "RASTOS_JOBS")
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def repository(self) -> Path:
+        """The local package repository."""
+        return self.state / "repository"
+
+    @property
+    def profile_folders(self) -> tuple[Path, ...]:
+        """Profile folders, the project's own first, then those that came with rastos."""
+        folders = (self.profiles, PACKAGED / "profiles", PACKAGED.parent / "profiles")
+        return tuple(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
+
+
+NAMES = tuple(item.name for item in fields(Config) if item.name != "origins")
+
+
+def defaults(*, root: bool, home: Path, project: Path, cores: int) -> dict[str, object]:
+    """The built-in values for root and for other users (XDG base directories)."""
+    return {
+        "cache": Path("/var/cache/rastos") if root else home / ".cache/rastos",
+        "state": Path("/var/lib/rastos") if root else home / ".local/state/rastos",
+        "output": project / "images",
+        "profiles": project / "profiles",
+        "manifest": project / "packages.toml",
+        "jobs": cores,
+    }
+
+
+def load(
+    base: Mapping[str, object],
+    files: list[Path],
+    environment: Mapping[str, str],
+    options: Mapping[str, object],
+    *,
+    project: Path,
+) -> Config:
+    """Merge the layers; `files` in rising priority. Relative paths count from the project folder.
+
+    Raises UserError for unknown keys (with the nearest known one) and values of the wrong type.
+    """
+    values = dict(base)
+    origins = dict.fromkeys(values, "default")
+    for path in files:
+        for key, value in _read(path).items():
+            if key not in NAMES:
+                raise UserError(f"unknown setting '{key}'", on=path, next_step=_nearest(key))
+            values[key], origins[key] = value, str(path)
+    for item in fields(Config):
+        name = str(item.metadata.get("env", ""))
+        if environment.get(name):
+            values[item.name], origins[item.name] = environment[name], f"environment {name}"
+    for key, value in options.items():
+        if value is not None:
+            values[key], origins[key] = value, "option"
+    try:
+        jobs = int(str(values["jobs"]))
+    except ValueError:
+        jobs = 0
+    if jobs < 1:
+        raise UserError(
+            f"jobs is '{values['jobs']}', expected a whole number from 1",
+            on=origins["jobs"],
+            next_step="set it to the number of parallel jobs, for example 2",
+        )
+    paths = {key: (project / Path(str(values[key])).expanduser()).absolute() for key in NAMES if key != "jobs"}
+    return Config(**paths, jobs=jobs, origins=origins)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"malformed TOML: {error}", on=path, next_step="correct the line named") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the configuration: {error}", on=path, next_step="check the file") from error
+
+
+def _nearest(key: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(key, NAMES, n=1)
+    known = ", ".join(NAMES)
+    return f"did you mean '{near[0]}'?" if near else f"known settings: {known}"
