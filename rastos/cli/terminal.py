@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
@@ -115,7 +115,7 @@ class LiveDisplay:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[counts]}"),
             TextColumn("{task.fields[detail]}", style="dim"),
-            TextColumn("{task.fields[clock]}", style="dim"),
+            TimeElapsedColumn(),
             console=terminal.talk,
             transient=True,
         )
@@ -130,7 +130,7 @@ class LiveDisplay:
             self.depth[event.step] = self.depth.get(event.parent, -1) + 1
             self.steps[event.step] = event
             self.tasks[event.step] = self.bars.add_task(
-                event.label, total=event.total, indent="  " * self.depth[event.step], counts="", detail="", clock=""
+                event.label, total=event.total, indent="  " * self.depth[event.step], counts="", detail=""
             )
         elif isinstance(event, Advanced) and event.step in self.tasks:
             counts = _fraction(event, self.steps[event.step].unit)
