@@ -1,0 +1,31 @@
+"""Kernels from profiles: source, configuration with provenance, build, pacman package."""
+
+from rastos.kernel.build import build
+from rastos.kernel.fragments import Merged, Override, Request, merge, parse_fragment
+from rastos.kernel.kconfig import Dropped, read_config
+from rastos.kernel.plan import BuildPlan, plan_build
+from rastos.kernel.profiles import Expected, KernelProfile, MayDrop, load_profile, profiles
+from rastos.kernel.sources import Source, find_source
+from rastos.kernel.store import BuiltKernel, built
+
+__all__ = [
+    "BuildPlan",
+    "BuiltKernel",
+    "Dropped",
+    "Expected",
+    "KernelProfile",
+    "MayDrop",
+    "Merged",
+    "Override",
+    "Request",
+    "Source",
+    "build",
+    "built",
+    "find_source",
+    "load_profile",
+    "merge",
+    "parse_fragment",
+    "plan_build",
+    "profiles",
+    "read_config",
+]

@@ -1,0 +1,222 @@
+"""Building: configure, check every requested option, make, package, add to the local repository.
+
+The build tree is kept: an interrupted build continues in it, and a changed option makes only what depends on it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rastos.errors import ExternalError, HostError, UserError
+from rastos.host import (
+    copy_file,
+    faults,
+    find_program,
+    locked,
+    read_json,
+    require_programs,
+    run,
+    sha256_file,
+    write_atomic,
+    write_json,
+)
+from rastos.kernel.kconfig import check, read_config
+from rastos.kernel.makelog import MakeLog, drop_suspicious, objects_in
+from rastos.kernel.packaging import package_kernel
+from rastos.kernel.plan import ARCH, IDENTITY, RELEASE, BuildPlan, series
+from rastos.kernel.sources import Source, open_source
+from rastos.kernel.store import BuiltKernel, record
+from rastos.progress import Progress
+
+PROGRAMS = ("make", "gcc", "ld", "bc", "flex", "bison", "perl", "tar", "depmod")
+MARKER = "rastos-build.json"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def build(plan: BuildPlan, progress: Progress, *, debug: bool = False, output: Path | None = None) -> BuiltKernel:
+    """Carry a plan out; the finished kernel, at once where the plan found it built. `output` gets a copy.
+
+    Raises UserError for dropped options and for code that doesn't compile (file, line, the compiler's words),
+    HostError for missing tools and a full disk.
+    """
+    kernel = plan.existing
+    if kernel is None:
+        require_programs(*PROGRAMS)
+        with locked(plan.cache / "locks" / plan.tree.name, f"build kernel {plan.profile.name}"):
+            with locked(plan.cache / "locks" / "sources", "unpack kernel source", wait=600.0):
+                source = open_source(plan.source, plan.cache, progress)
+            kernel = _build(replace(plan, source=source), progress, debug)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        copy_file(kernel.package, output / kernel.package.name)
+    return kernel
+
+
+def _build(plan: BuildPlan, progress: Progress, debug: bool) -> BuiltKernel:
+    started = time.monotonic()
+    plan.log.parent.mkdir(parents=True, exist_ok=True)
+    plan.log.unlink(missing_ok=True)
+    log = _opening(plan)
+    with progress.step("Configure") as step:
+        configure(plan)
+        drops = check(
+            plan.merged, plan.tree / ".config", plan.source.tree, plan.source.version, plan.profile.may_drop
+        )
+        for item in drops:
+            step.note(f"CONFIG_{item.request.symbol} is not in Linux {plan.source.version}: {item.accepted}")
+        chosen = len(read_config(plan.tree / ".config"))
+        step.outcome = f"{len(plan.merged.requests) - len(drops)} options asked for, all there; {chosen} set in all"
+    targets = ["bzImage"]
+    if read_config(plan.tree / ".config").get("MODULES") == "y":
+        targets.append("modules")
+    fresh = not log.present
+    with progress.step("Compile", total=log.total, unit="objects") as step:
+
+        def line(text: str) -> None:
+            if log.line(text):
+                step.advance(log.done, log.current, total=log.total)
+            if debug:
+                step.note(text, "log")
+
+        if log.present:
+            step.note(f"continuing: {log.done:,} objects are there already")
+        _make(plan, targets, log=log, on_line=line)
+        step.outcome = f"{log.made:,} objects, {log.warnings} warnings, {plan.jobs} jobs; log {plan.log}"
+    faults.reached("kernel-compiled")
+    _remember_count(plan, log, fresh)
+    with progress.step("Package") as step:
+        release = (plan.tree / "include/config/kernel.release").read_text(encoding="utf-8").strip()
+        version = f"{plan.source.version.replace('-', '_')}-{RELEASE}"
+        seconds = time.monotonic() - started
+        made = package_kernel(plan, release, version, environment(plan), debug=debug)
+        faults.reached("kernel-packaged")
+        config = plan.cache / "built" / f"{plan.key}.config"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(config, (plan.tree / ".config").read_bytes())
+        kernel = BuiltKernel(
+            name=plan.profile.package,
+            profile=plan.profile.name,
+            release=release,
+            version=version,
+            source=plan.source.title,
+            package=made.path,
+            sha256=sha256_file(made.path),
+            key=plan.key,
+            config=config,
+            seconds=round(seconds, 1),
+            warnings=log.warnings,
+            objects=log.done,
+            image_size=made.image_size,
+            package_size=made.path.stat().st_size,
+            created=int(time.time()),
+        )
+        record(plan.cache, kernel)
+        step.outcome = f"{made.path.name}, {kernel.package_size / 1e6:.1f} MB"
+    _mark(plan, finished=True)
+    return kernel
+
+
+def environment(plan: BuildPlan) -> dict[str, str]:
+    """What make sees: identical for identical keys, apart from where the compiler cache lies."""
+    epoch = plan.source.epoch
+    stamp = time.strftime("%a %b %e %H:%M:%S UTC %Y", time.gmtime(epoch))
+    env = {**IDENTITY, "KBUILD_BUILD_TIMESTAMP": stamp, "SOURCE_DATE_EPOCH": str(epoch), "PATH": PATH}
+    ccache = find_program("ccache")
+    if ccache is not None:
+        # under the compiler's own name, so that objects stay valid when ccache comes or goes
+        folder = plan.cache / "ccache-bin"
+        folder.mkdir(parents=True, exist_ok=True)
+        link = folder / "gcc"
+        if not link.is_symlink() or link.readlink() != ccache:
+            link.unlink(missing_ok=True)
+            link.symlink_to(ccache)
+        env |= {"PATH": f"{folder}:{PATH}", "CCACHE_DIR": str(plan.cache / "ccache")}
+    return env
+
+
+def configure(plan: BuildPlan) -> None:
+    """Write the build tree's .config from base and fragments; kconfig leaves it alone where nothing changed."""
+    requested = plan.tree / "requested.config"
+    write_atomic(requested, plan.merged.text())
+    if plan.profile.base == "allnoconfig":
+        _make(plan, ["allnoconfig"], KCONFIG_ALLCONFIG=str(requested))
+    else:
+        _make(plan, [plan.profile.base])
+        with (plan.tree / ".config").open("a", encoding="utf-8") as config:
+            config.write(plan.merged.text())
+    _make(plan, ["olddefconfig"])
+
+
+def _opening(plan: BuildPlan) -> MakeLog:
+    """The state of the build tree as the start of this build's count."""
+    plan.tree.mkdir(parents=True, exist_ok=True)
+    marker = plan.tree / MARKER
+    before = read_json(marker) if marker.is_file() else {}
+    expected = plan.expected_objects(plan.source.version)
+    if before and not before["finished"]:
+        drop_suspicious(plan.tree)
+    _mark(plan, finished=False)
+    if not before:
+        return MakeLog(expected=expected)
+    if before["key"] == plan.key:
+        return MakeLog(expected=expected, present=objects_in(plan.tree))
+    return MakeLog()  # other options: only make knows how much of the tree they touch
+
+
+def _mark(plan: BuildPlan, *, finished: bool) -> None:
+    write_json(plan.tree / MARKER, {"key": plan.key, "finished": finished})
+
+
+def _remember_count(plan: BuildPlan, log: MakeLog, fresh: bool) -> None:
+    """Keep the number of objects of a complete build of the profile as shipped."""
+    if not fresh or log.expected is None or plan.fragments != plan.profile.fragments:
+        return
+    path = plan.cache / "counts.json"
+    known = read_json(path) if path.is_file() else {}
+    write_json(path, {**known, f"{plan.profile.name} {series(plan.source.version)}": log.done})
+
+
+def _make(
+    plan: BuildPlan, targets: list[str], *, log: MakeLog | None = None, on_line: object = None, **extra: str
+) -> None:
+    argv = ["make", "-C", str(plan.source.tree), f"O={plan.tree}", f"ARCH={ARCH}", f"-j{plan.jobs}", *targets]
+    reader = log or MakeLog()
+    with _compiler_words(plan, reader):
+        run(
+            argv,
+            env={**environment(plan), **extra},
+            log=plan.log,
+            on_line=on_line if callable(on_line) else lambda text: None if reader.line(text) else None,
+            what=f"make {' '.join(targets)}",
+        )
+
+
+@contextmanager
+def _compiler_words(plan: BuildPlan, log: MakeLog) -> Iterator[None]:
+    """A failed make as what the compiler said first, where in the source."""
+    try:
+        yield
+    except ExternalError as error:
+        if log.disk_full:
+            raise HostError(
+                "the disk is full", on=plan.tree, next_step="free space and run it again: the build continues"
+            ) from error
+        if log.out_of_memory:
+            raise HostError(
+                "the compiler was killed for want of memory",
+                on=log.first_error(plan.source.tree),
+                next_step=f"run it again with fewer jobs than {plan.jobs} (--jobs): the build continues",
+            ) from error
+        words = log.first_error(plan.source.tree)
+        if not words:
+            raise
+        raise UserError(
+            f"the kernel doesn't compile: {words}",
+            on=plan.source.title,
+            next_step=f"the whole log is in {plan.log}",
+            detail=error.tail,
+        ) from error

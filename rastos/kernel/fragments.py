@@ -1,0 +1,90 @@
+"""Configuration fragments: files of `CONFIG_X=value` and `# CONFIG_X is not set` lines, merged in order.
+
+Every request remembers the file and line it came from, so that a dropped option can be traced to who asked for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rastos.errors import UserError
+
+_SET = re.compile(r'CONFIG_(\w+)=(y|m|n|-?\d+|0[xX][0-9a-fA-F]+|"(?:[^"\\]|\\.)*")')
+_UNSET = re.compile(r"# CONFIG_(\w+) is not set")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One symbol asked for: `value` as in a .config ("n" for unset), `origin` as file:line."""
+
+    symbol: str
+    value: str
+    fragment: str
+    line: int
+
+    @property
+    def origin(self) -> str:
+        """Where it was asked for."""
+        return f"{self.fragment}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A request that a later fragment changed."""
+
+    earlier: Request
+    later: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What all fragments together ask for, one request per symbol, in merge order."""
+
+    requests: tuple[Request, ...]
+    overrides: tuple[Override, ...] = ()
+
+    def text(self) -> str:
+        """As a file for KCONFIG_ALLCONFIG or to append to a defconfig: no comments, so that it can be a build key."""
+        return "".join(
+            f"# CONFIG_{item.symbol} is not set\n" if item.value == "n" else f"CONFIG_{item.symbol}={item.value}\n"
+            for item in self.requests
+        )
+
+
+def parse_fragment(path: Path) -> tuple[Request, ...]:
+    """The requests of one file. Raises UserError with file:line for a line that is neither option nor comment."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the fragment: {error}", on=path, next_step="check the file named") from error
+    found: list[Request] = []
+    for number, raw in enumerate(lines, 1):
+        line = raw.strip()
+        unset = _UNSET.fullmatch(line)
+        if unset:
+            found.append(Request(unset[1], "n", path.name, number))
+        elif line and not line.startswith("#"):
+            value = _SET.fullmatch(line)
+            if not value:
+                raise UserError(
+                    f"{path}:{number}: '{line[:60]}' is not an option",
+                    next_step='expected CONFIG_NAME=y, m, n, a number or a "text", or "# CONFIG_NAME is not set"',
+                )
+            found.append(Request(value[1], value[2], path.name, number))
+    return tuple(found)
+
+
+def merge(paths: Sequence[Path]) -> Merged:
+    """All fragments in order: the last request for a symbol wins and takes its place, changed ones are listed."""
+    requests: dict[str, Request] = {}
+    overrides: list[Override] = []
+    for path in paths:
+        for item in parse_fragment(path):
+            earlier = requests.pop(item.symbol, None)
+            if earlier is not None and earlier.value != item.value:
+                overrides.append(Override(earlier, item))
+            requests[item.symbol] = item
+    return Merged(tuple(requests.values()), tuple(overrides))

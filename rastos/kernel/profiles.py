@@ -1,0 +1,180 @@
+"""Kernel profiles: `kernel/NAME.toml` files naming a base configuration and fragments in merge order.
+
+Keys: name, summary, base (`allnoconfig` or a `*_defconfig`), fragments, [[may-drop]] {symbol, reason},
+[[expected]] {version, objects} (measured object counts, the first estimate of the progress bar).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rastos.errors import UserError
+
+DEFAULT_BASE = "allnoconfig"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class MayDrop:
+    """A requested symbol that some kernel versions don't have; `reason` says why that is acceptable."""
+
+    symbol: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Objects that a complete build of kernel series `version` ("6.12") makes, as measured."""
+
+    version: str
+    objects: int
+
+
+@dataclass(frozen=True, slots=True)
+class KernelProfile:
+    """What to build: base configuration, fragments in merge order, accepted drops."""
+
+    name: str
+    summary: str
+    base: str
+    fragments: tuple[Path, ...]
+    may_drop: tuple[MayDrop, ...]
+    expected: tuple[Expected, ...]
+    path: Path
+
+    @property
+    def package(self) -> str:
+        """Name of the pacman package that it becomes."""
+        return f"linux-rastos-{self.name}"
+
+    def expected_objects(self, version: str) -> int | None:
+        """The shipped object count for the series of kernel `version`, None where it was never measured."""
+        return next((item.objects for item in self.expected if f"{version}.".startswith(f"{item.version}.")), None)
+
+
+def profiles(search: Sequence[Path]) -> tuple[KernelProfile, ...]:
+    """Every kernel profile in the profile folders `search`; the first folder that has a name wins."""
+    return tuple(_parse(path) for _, path in sorted(_files(search).items()))
+
+
+def load_profile(name: str, search: Sequence[Path]) -> KernelProfile:
+    """The profile `name`. Raises UserError for an unknown name (near matches named) and a malformed file."""
+    files = _files(search)
+    if name in files:
+        return _parse(files[name])
+    near = difflib.get_close_matches(name, files, n=1)
+    known = ", ".join(sorted(files)) or "none"
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    raise UserError(f"there is no kernel profile '{name}'", next_step=f"{hint}known profiles: {known}")
+
+
+def _files(search: Sequence[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in search:
+        for path in sorted((folder / "kernel").glob("*.toml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def _parse(path: Path) -> KernelProfile:
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"malformed TOML: {_located(path, error)}", next_step="correct the line named") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the profile: {error}", on=path, next_step="check the file") from error
+    return _Reader(path, text).profile(table)
+
+
+def _located(path: Path, error: tomllib.TOMLDecodeError) -> str:
+    """`message (at line 3, column 9)` as `file:3:9: message`."""
+    found = re.search(r"\s*\(at line (\d+), column (\d+)\)", str(error))
+    if not found:
+        return f"{path}: {error}"
+    return f"{path}:{found[1]}:{found[2]}: {str(error)[: found.start()]}"
+
+
+class _Reader:
+    """Checks one file's keys and types; errors carry file:line:column of the key."""
+
+    KEYS = ("name", "summary", "base", "fragments", "may-drop", "expected")
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.lines = text.splitlines()
+
+    def profile(self, table: dict[str, Any]) -> KernelProfile:
+        """The value, or a UserError."""
+        for key in table:
+            if key not in self.KEYS:
+                near = difflib.get_close_matches(key, self.KEYS, n=1)
+                self._fail(key, f"unknown key '{key}'", f"did you mean '{near[0]}'?" if near else "")
+        name = self._text(table, "name", self.path.stem)
+        if name != self.path.stem or not _NAME.fullmatch(name):
+            self._fail("name", f"name is '{name}', expected '{self.path.stem}' as the file is called")
+        base = self._text(table, "base", DEFAULT_BASE)
+        if base != DEFAULT_BASE and not re.fullmatch(r"[A-Za-z0-9_.-]*defconfig", base):
+            self._fail("base", f"base is '{base}', expected '{DEFAULT_BASE}' or the name of a defconfig")
+        return KernelProfile(
+            name=name,
+            summary=self._text(table, "summary", ""),
+            base=base,
+            fragments=self._fragments(table.get("fragments")),
+            may_drop=tuple(
+                MayDrop(self._text(item, "symbol").removeprefix("CONFIG_"), self._text(item, "reason"))
+                for item in self._tables(table, "may-drop")
+            ),
+            expected=tuple(
+                Expected(self._text(item, "version"), self._number(item, "objects"))
+                for item in self._tables(table, "expected")
+            ),
+            path=self.path,
+        )
+
+    def _fragments(self, names: object) -> tuple[Path, ...]:
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            self._fail("fragments", "fragments must be a list of names of files in fragments/, at least one")
+        folder = self.path.parent / "fragments"
+        present = {path.name.removesuffix(".config"): path for path in sorted(folder.glob("*.config"))}
+        found = []
+        for name in names:
+            if name not in present:
+                near = difflib.get_close_matches(name, present, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(present) or 'none'}"
+                self._fail(f'"{name}"', f"there is no fragment '{name}' in {folder.name}/", hint)
+            found.append(present[name])
+        return tuple(found)
+
+    def _text(self, table: dict[str, Any], key: str, default: str | None = None) -> str:
+        value = table.get(key, default)
+        if not isinstance(value, str) or (default is None and not value):
+            self._fail(key, f"'{key}' is {value!r}, expected a text in quotes")
+        return value
+
+    def _number(self, table: dict[str, Any], key: str) -> int:
+        value = table.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            self._fail(key, f"'{key}' is {value!r}, expected a whole number from 1")
+        return value
+
+    def _tables(self, table: dict[str, Any], key: str) -> list[dict[str, Any]]:
+        value = table.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self._fail(key, f"'{key}' must be written as [[{key}]] tables")
+        return value
+
+    def _fail(self, key: str, what: str, hint: str = "") -> Any:
+        line, column = 1, 1
+        for number, text in enumerate(self.lines, 1):
+            found = re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", text.partition("#")[0])
+            if found:
+                line, column = number, found.start() + 1
+                break
+        raise UserError(f"{self.path}:{line}:{column}: {what}", next_step=hint or "correct the line named")
