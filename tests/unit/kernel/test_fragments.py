@@ -1,0 +1,47 @@
+"""Fragments: merge order, where each option came from, malformed lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rastos.errors import UserError
+from rastos.kernel import merge, parse_fragment
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_last_request_wins_and_origins_are_kept(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.config", "# talk\nCONFIG_A=y\nCONFIG_B=m\n")
+    two = write(tmp_path / "two.config", '\n# CONFIG_A is not set\nCONFIG_C="x y"\nCONFIG_B=m\nCONFIG_D=0x10\n')
+    merged = merge([one, two])
+    assert {item.symbol: (item.value, item.origin) for item in merged.requests} == {
+        "A": ("n", "two.config:2"),
+        "C": ('"x y"', "two.config:3"),
+        "B": ("m", "two.config:4"),
+        "D": ("0x10", "two.config:5"),
+    }
+    assert [(item.earlier.origin, item.later.origin) for item in merged.overrides] == [("one.config:2", "two.config:2")]
+    assert merged.text() == '# CONFIG_A is not set\nCONFIG_C="x y"\nCONFIG_B=m\nCONFIG_D=0x10\n'
+
+
+def test_comments_don_t_change_the_text(tmp_path: Path) -> None:
+    bare = write(tmp_path / "bare.config", "CONFIG_A=y\n")
+    talk = write(tmp_path / "talk.config", "# why\n\nCONFIG_A=y\n")
+    assert merge([bare]).text() == merge([talk]).text()
+
+
+@pytest.mark.parametrize("line", ["CONFIG_A", "A=y", "CONFIG_A=yes", 'CONFIG_A="open', "CONFIG_A=y # talk", "CONFIG_A = y"])
+def test_malformed_line_is_named(tmp_path: Path, line: str) -> None:
+    path = write(tmp_path / "bad.config", f"CONFIG_OK=y\n{line}\n")
+    with pytest.raises(UserError, match=r"bad\.config:2: "):
+        parse_fragment(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot read the fragment"):
+        merge([tmp_path / "none.config"])
