@@ -22,7 +22,9 @@ def kernel() -> None:
 @kernel.command()
 @click.option("--profile", default="container", show_default=True, help="The kernel profile to build.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="Parallel compilers (default: the cores).")
-@click.option("--source", metavar="PATH|VERSION", help="Source folder, tarball, or a version apt offers (default: newest).")
+@click.option(
+    "--source", metavar="PATH|VERSION", help="Source folder, tarball, or a version apt offers (default: newest)."
+)
 @click.option(
     "--config",
     "fragments",
@@ -106,10 +108,9 @@ def list_command(app: Application, as_json: bool) -> None:
         app.out.say("no kernel was built yet: run `rastos kernel build --profile container`")
         return
     rows = [
-        [item.name, item.version, item.release, _size(item.image_size), _size(item.package_size), _duration(item.seconds)]
-        for item in known
+        [item.name, item.version, item.release, _size(item.package_size), _duration(item.seconds)] for item in known
     ]
-    app.out.table("Kernels", ["package", "version", "release", "kernel", "package size", "built in"], rows)
+    app.out.table("Kernels", ["package", "version", "release", "size", "built in"], rows)
 
 
 @kernel.command()

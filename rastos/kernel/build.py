@@ -6,7 +6,7 @@ The build tree is kept: an interrupted build continues in it, and a changed opti
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from rastos.kernel.kconfig import check, read_config
 from rastos.kernel.makelog import MakeLog, drop_suspicious, objects_in
 from rastos.kernel.packaging import package_kernel
 from rastos.kernel.plan import ARCH, IDENTITY, RELEASE, BuildPlan, series
-from rastos.kernel.sources import Source, open_source
+from rastos.kernel.sources import open_source
 from rastos.kernel.store import BuiltKernel, record
 from rastos.progress import Progress
 
@@ -63,13 +63,12 @@ def _build(plan: BuildPlan, progress: Progress, debug: bool) -> BuiltKernel:
     log = _opening(plan)
     with progress.step("Configure") as step:
         configure(plan)
-        drops = check(
-            plan.merged, plan.tree / ".config", plan.source.tree, plan.source.version, plan.profile.may_drop
-        )
+        drops = check(plan.merged, plan.tree / ".config", plan.source.tree, plan.source.version, plan.profile.may_drop)
         for item in drops:
             step.note(f"CONFIG_{item.request.symbol} is not in Linux {plan.source.version}: {item.accepted}")
         chosen = len(read_config(plan.tree / ".config"))
         step.outcome = f"{len(plan.merged.requests) - len(drops)} options asked for, all there; {chosen} set in all"
+    _mark(plan, finished=False)
     targets = ["bzImage"]
     if read_config(plan.tree / ".config").get("MODULES") == "y":
         targets.append("modules")
@@ -159,7 +158,6 @@ def _opening(plan: BuildPlan) -> MakeLog:
     expected = plan.expected_objects(plan.source.version)
     if before and not before["finished"]:
         drop_suspicious(plan.tree)
-    _mark(plan, finished=False)
     if not before:
         return MakeLog(expected=expected)
     if before["key"] == plan.key:
@@ -181,16 +179,26 @@ def _remember_count(plan: BuildPlan, log: MakeLog, fresh: bool) -> None:
 
 
 def _make(
-    plan: BuildPlan, targets: list[str], *, log: MakeLog | None = None, on_line: object = None, **extra: str
+    plan: BuildPlan,
+    targets: list[str],
+    *,
+    log: MakeLog | None = None,
+    on_line: Callable[[str], None] | None = None,
+    **extra: str,
 ) -> None:
-    argv = ["make", "-C", str(plan.source.tree), f"O={plan.tree}", f"ARCH={ARCH}", f"-j{plan.jobs}", *targets]
+    """Run make; `log` reads its lines for errors, and `on_line` where given must feed it."""
     reader = log or MakeLog()
+
+    def read(text: str) -> None:
+        reader.line(text)
+
+    argv = ["make", "-C", str(plan.source.tree), f"O={plan.tree}", f"ARCH={ARCH}", f"-j{plan.jobs}", *targets]
     with _compiler_words(plan, reader):
         run(
             argv,
             env={**environment(plan), **extra},
             log=plan.log,
-            on_line=on_line if callable(on_line) else lambda text: None if reader.line(text) else None,
+            on_line=on_line or read,
             what=f"make {' '.join(targets)}",
         )
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rastos.errors import RastosError, UserError
 from rastos.host import run
@@ -87,7 +88,7 @@ def check(
 def explain(dropped: Sequence[Dropped], config: Path, source: Path, version: str) -> tuple[Dropped, ...]:
     """The same with the reason of each."""
     names = [item.request.symbol for item in dropped]
-    answers = _ask_model(names, config, source, version) or {}
+    answers: dict[str, dict[str, Any]] = _ask_model(names, config, source, version) or {}
     if not answers:
         text = dict(_definitions(source))
         for name in names:
@@ -106,13 +107,12 @@ def explain(dropped: Sequence[Dropped], config: Path, source: Path, version: str
     )
 
 
-def _ask_model(names: list[str], config: Path, source: Path, version: str) -> dict[str, dict[str, list[str]]] | None:
+def _ask_model(names: list[str], config: Path, source: Path, version: str) -> dict[str, dict[str, Any]] | None:
     compiler = run(["gcc", "--version"], what="ask the compiler for its version").stdout.partition("\n")[0]
-    env = {
-        **{"srctree": str(source), "ARCH": "x86", "SRCARCH": "x86", "KERNELVERSION": version},
-        **{"CC": "gcc", "HOSTCC": "gcc", "LD": "ld", "NM": "nm", "OBJCOPY": "objcopy", "AR": "ar", "READELF": "readelf"},
-        **{"CC_VERSION_TEXT": compiler, "PAHOLE": "pahole", "RUSTC": "rustc", "BINDGEN": "bindgen"},
-    }
+    # what scripts/kconfig/Makefile and the top Makefile export before they start conf
+    tools = {"CC": "gcc", "HOSTCC": "gcc", "LD": "ld", "NM": "nm", "OBJCOPY": "objcopy", "AR": "ar"}
+    other = {"CC_VERSION_TEXT": compiler, "PAHOLE": "pahole", "RUSTC": "rustc", "BINDGEN": "bindgen"}
+    env = {"srctree": str(source), "ARCH": "x86", "SRCARCH": "x86", "KERNELVERSION": version, **tools, **other}
     model = Path(__file__).with_name("kconfig_model.py")
     try:
         argv = [sys.executable, "-I", str(model), str(config), *names]
@@ -128,7 +128,8 @@ def _definitions(source: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     for path in sorted(source.rglob("Kconfig*")):
         if not path.is_file() or (path.parts[len(source.parts)] == "arch" and "x86" not in path.parts):
             continue
-        name, needs = "", []
+        name = ""
+        needs: list[str] = []
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             start = re.match(r"(?:menu)?config\s+(\w+)\s*$", line)
             if start or re.match(r"\S", line):

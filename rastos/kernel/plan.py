@@ -23,7 +23,12 @@ RELEASE = "1"  # pkgrel
 ARCH = "x86"  # the kernel's name for x86_64
 
 # Everything that would make two builds of the same source differ (Documentation/kbuild/reproducible-builds.rst)
-IDENTITY = {"KBUILD_BUILD_USER": "rastos", "KBUILD_BUILD_HOST": "rastos", "KBUILD_BUILD_VERSION": "1", "LOCALVERSION": ""}
+IDENTITY = {
+    "KBUILD_BUILD_USER": "rastos",
+    "KBUILD_BUILD_HOST": "rastos",
+    "KBUILD_BUILD_VERSION": "1",
+    "LOCALVERSION": "",
+}
 
 
 @dataclass(frozen=True, slots=True)

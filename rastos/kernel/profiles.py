@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rastos.errors import UserError
 
@@ -170,7 +170,7 @@ class _Reader:
             self._fail(key, f"'{key}' must be written as [[{key}]] tables")
         return value
 
-    def _fail(self, key: str, what: str, hint: str = "") -> Any:
+    def _fail(self, key: str, what: str, hint: str = "") -> NoReturn:
         line, column = 1, 1
         for number, text in enumerate(self.lines, 1):
             found = re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", text.partition("#")[0])

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rastos.errors import HostError, UserError
@@ -135,8 +137,6 @@ def kernel_version(makefile: Path) -> str:
 
 def _known(source: Source) -> Source:
     """With what source.json says of the unpacked tree; unchanged where there is none."""
-    from dataclasses import replace
-
     if source.kind == "folder" or not source.unpacked:
         return source
     facts = read_json(source.tree.parent / "source.json")
@@ -174,8 +174,6 @@ def _folder(path: Path, cache: Path) -> Source:
 
 def _files(top: Path) -> list[tuple[str, int, int]]:
     """Every file below `top` but version control: name, size, time of change (ns)."""
-    import os
-
     found: list[tuple[str, int, int]] = []
     pending = [str(top)]
     while pending:
@@ -196,15 +194,14 @@ def _content(path: Path) -> str:
     return sha256_file(path) if path.is_file() else "special"
 
 
-def _remembered(path: Path, cache: Path, stat_print: str, compute: object) -> str:
+def _remembered(path: Path, cache: Path, stat_print: str, compute: Callable[[], str]) -> str:
     """A content digest, computed again only when sizes or times changed."""
-    assert callable(compute)
     memory = cache / "digests" / f"{digest_of(str(path))[:24]}.json"
     if memory.is_file():
         known = read_json(memory)
         if known["stat"] == stat_print:
             return str(known["digest"])
-    digest = str(compute())
+    digest = compute()
     memory.parent.mkdir(parents=True, exist_ok=True)
     write_json(memory, {"path": str(path), "stat": stat_print, "digest": digest})
     return digest

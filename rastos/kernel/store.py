@@ -11,7 +11,8 @@ from rastos.package import LocalRepository
 
 @dataclass(frozen=True, slots=True)
 class BuiltKernel:
-    """A packaged kernel. Sizes in bytes, `created` seconds since 1970, `seconds` what building it took."""
+    """A packaged kernel. Sizes in bytes, `created` seconds since 1970, `seconds` the run that
+    finished it (an interrupted build continues)."""
 
     name: str
     profile: str

@@ -35,7 +35,9 @@ def test_comments_don_t_change_the_text(tmp_path: Path) -> None:
     assert merge([bare]).text() == merge([talk]).text()
 
 
-@pytest.mark.parametrize("line", ["CONFIG_A", "A=y", "CONFIG_A=yes", 'CONFIG_A="open', "CONFIG_A=y # talk", "CONFIG_A = y"])
+@pytest.mark.parametrize(
+    "line", ["CONFIG_A", "A=y", "CONFIG_A=yes", 'CONFIG_A="open', "CONFIG_A=y # talk", "CONFIG_A = y"]
+)
 def test_malformed_line_is_named(tmp_path: Path, line: str) -> None:
     path = write(tmp_path / "bad.config", f"CONFIG_OK=y\n{line}\n")
     with pytest.raises(UserError, match=r"bad\.config:2: "):

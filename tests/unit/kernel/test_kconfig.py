@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import UserError
-from rastos.kernel import MayDrop, merge
+from rastos.kernel import MayDrop, Merged, merge
 from rastos.kernel import kconfig as room
 
 KCONFIG = """\
@@ -39,7 +39,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
-def asked(tmp_path: Path, text: str) -> room.Merged:
+def asked(tmp_path: Path, text: str) -> Merged:
     (tmp_path / "asked.config").write_text(text)
     return merge([tmp_path / "asked.config"])
 
