@@ -61,8 +61,9 @@ def _build(plan: BuildPlan, progress: Progress, debug: bool) -> BuiltKernel:
     plan.log.parent.mkdir(parents=True, exist_ok=True)
     plan.log.unlink(missing_ok=True)
     log = _opening(plan)
+    fresh = not log.present
     with progress.step("Configure") as step:
-        configure(plan)
+        configure(plan, log)
         drops = check(plan.merged, plan.tree / ".config", plan.source.tree, plan.source.version, plan.profile.may_drop)
         for item in drops:
             step.note(f"CONFIG_{item.request.symbol} is not in Linux {plan.source.version}: {item.accepted}")
@@ -72,7 +73,6 @@ def _build(plan: BuildPlan, progress: Progress, debug: bool) -> BuiltKernel:
     targets = ["bzImage"]
     if read_config(plan.tree / ".config").get("MODULES") == "y":
         targets.append("modules")
-    fresh = not log.present
     with progress.step("Compile", total=log.total, unit="objects") as step:
 
         def line(text: str) -> None:
@@ -81,7 +81,7 @@ def _build(plan: BuildPlan, progress: Progress, debug: bool) -> BuiltKernel:
             if debug:
                 step.note(text, "log")
 
-        if log.present:
+        if not fresh:
             step.note(f"continuing: {log.done:,} objects are there already")
         _make(plan, targets, log=log, on_line=line)
         step.outcome = f"{log.made:,} objects, {log.warnings} warnings, {plan.jobs} jobs; log {plan.log}"
@@ -137,17 +137,17 @@ def environment(plan: BuildPlan) -> dict[str, str]:
     return env
 
 
-def configure(plan: BuildPlan) -> None:
+def configure(plan: BuildPlan, log: MakeLog) -> None:
     """Write the build tree's .config from base and fragments; kconfig leaves it alone where nothing changed."""
     requested = plan.tree / "requested.config"
     write_atomic(requested, plan.merged.text())
     if plan.profile.base == "allnoconfig":
-        _make(plan, ["allnoconfig"], KCONFIG_ALLCONFIG=str(requested))
+        _make(plan, ["allnoconfig"], log=log, KCONFIG_ALLCONFIG=str(requested))
     else:
-        _make(plan, [plan.profile.base])
+        _make(plan, [plan.profile.base], log=log)
         with (plan.tree / ".config").open("a", encoding="utf-8") as config:
             config.write(plan.merged.text())
-    _make(plan, ["olddefconfig"])
+    _make(plan, ["olddefconfig"], log=log)
 
 
 def _opening(plan: BuildPlan) -> MakeLog:
