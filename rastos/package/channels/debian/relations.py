@@ -1,0 +1,95 @@
+"""Debian relations (deb-relations: `a (>= 1) | b, c:any`) as libalpm dependency strings.
+
+A single relation becomes `name>=version` with the mapped version. Alternatives become one virtual name that every package
+satisfying one of them provides:
+
+    default-mta | exim4 (>= 4.90)   ->   any:default-mta|exim4{ge}b4f90b00b
+
+`alternatives_of` takes such a name apart again, first choice first, so that a resolver can prefer what Debian prefers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .versions import encode
+
+_ANY = "any:"
+_OPERATORS = {"<<": "<", "<=": "<=", "=": "=", ">=": ">=", ">>": ">", "<": "<=", ">": ">="}
+_WORDS = {"<": "lt", "<=": "le", "=": "eq", ">=": "ge", ">": "gt"}
+_SIGNS = {word: sign for sign, word in _WORDS.items()}
+_RELATION = re.compile(
+    r"\s*([A-Za-z0-9][A-Za-z0-9+.-]*)(?::[a-z0-9-]+)?\s*(?:\(\s*(<<|<=|>=|>>|=|<|>)\s*([^\s)]+)\s*\))?"
+    r"\s*(?:\[[^]]*\])?\s*(?:<[^>]*>)*\s*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One name, with an operator of libalpm (`<`, `<=`, `=`, `>=`, `>`) and a mapped version, or both empty."""
+
+    name: str
+    operator: str = ""
+    version: str = ""
+
+    def __str__(self) -> str:
+        return self.name + self.operator + self.version
+
+
+@lru_cache(maxsize=100_000)
+def parse(field: str) -> tuple[tuple[Relation, ...], ...]:
+    """A relation field as a conjunction of alternatives; ValueError where it is malformed."""
+    groups = []
+    for clause in field.split(","):
+        if not clause.strip():
+            continue
+        group = []
+        for text in clause.split("|"):
+            found = _RELATION.fullmatch(text)
+            if not found:
+                raise ValueError(f"not a Debian relation: {text.strip()!r}")
+            name, operator, version = found.groups()
+            relation = Relation(name, _OPERATORS[operator], encode(version)) if operator else Relation(name)
+            if relation not in group:
+                group.append(relation)
+        groups.append(tuple(group))
+    return tuple(groups)
+
+
+def group_name(group: tuple[Relation, ...]) -> str:
+    """The dependency string for one group: the relation itself, or the virtual name of several alternatives."""
+    if len(group) == 1:
+        return str(group[0])
+    words = [f"{r.name}{{{_WORDS[r.operator]}}}{r.version}" if r.operator else r.name for r in group]
+    return _ANY + "|".join(words).replace(":", ";")
+
+
+def alternatives_of(depend: str) -> tuple[str, ...] | None:
+    """The alternatives a virtual dependency stands for as libalpm dependency strings, preferred first; None if it is none."""
+    if not depend.startswith(_ANY):
+        return None
+    found = []
+    for text in depend.removeprefix(_ANY).replace(";", ":").split("|"):
+        name, brace, rest = text.partition("{")
+        word, _, version = rest.partition("}")
+        found.append(name + _SIGNS[word] + version if brace else name)
+    return tuple(found)
+
+
+def depends(*fields: str) -> tuple[str, ...]:
+    """Depends and Pre-Depends as dependency strings, without repetition, in order."""
+    return tuple(dict.fromkeys(group_name(group) for field in fields if field for group in parse(field)))
+
+
+def provides(field: str) -> tuple[str, ...]:
+    """Provides: only `=` versions mean anything, as in dpkg; an unversioned one satisfies no versioned dependency."""
+    return tuple(dict.fromkeys(str(group[0]) for group in parse(field) if group[0].operator in ("", "=")))
+
+
+def conflicts(name: str, *fields: str) -> tuple[str, ...]:
+    """Breaks and Conflicts together, without those against the package itself."""
+    return tuple(
+        dict.fromkeys(str(group[0]) for field in fields if field for group in parse(field) if group[0].name != name)
+    )
