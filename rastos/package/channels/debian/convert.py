@@ -122,7 +122,8 @@ class _Conversion:
             self._symlinks.add(path)
         else:
             raise IntegrityError("a package with a device node or pipe", on=f"{self._deb.name}: {member.name}")
-        self._listed.append("/" + path)
+        # as dpkg lists them: maintainer scripts ask for the names before the merge
+        self._listed.append("/" + old)
 
     def control(self, name: str, files: dict[str, tuple[bytes, int]]) -> None:
         for directory in ("var", "var/lib", "var/lib/dpkg", INFO):

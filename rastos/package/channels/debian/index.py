@@ -20,7 +20,7 @@ from .relations import Relation
 from .versions import package_version
 
 # Part of every cache key: count up when database or packages would come out differently.
-FORMAT = 3
+FORMAT = 4
 # its postinst rewrites the tree; packages here are merged already and usr-is-merged stands in
 LEFT_OUT = frozenset({"usrmerge"})
 _ARCHITECTURES = {"amd64": "x86_64", "all": "any"}
