@@ -1,4 +1,4 @@
-"""The debian channel: a whole Debian suite as a pacman repository, converted package by package when it is asked for."""
+"""The debian channel: a whole Debian suite as a pacman repository, converted package by package when asked for."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class DebianChannel:
             _place(self._converted(known[package.name]), into / package.filename)
 
     def configure(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
-        """Run the maintainer scripts of what is in `root` and not configured yet; see `configure.configure_packages`."""
+        """Run the maintainer scripts of what is in `root` and not configured yet (`configure.configure_packages`)."""
         configure.configure_packages(root, packages, progress, epoch=self._epoch)
 
     def before_removal(self, root: Path, packages: Sequence[str], progress: Progress) -> None:

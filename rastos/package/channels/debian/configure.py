@@ -1,7 +1,7 @@
 """Maintainer scripts, run in one pass after the transaction: dpkg unpacks everything and configures then; so do we.
 
-`preinst` is not run: it wants to come before the unpacking, which libalpm does as one step, and on a fresh tree there is
-nothing for it to move aside. `postinst configure` runs in dependency order, then every trigger once.
+`preinst` is not run: it wants to come before the unpacking, which libalpm does as one step, and on a fresh tree there
+is nothing for it to move aside. `postinst configure` runs in dependency order, then every trigger once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,17 @@ from .index import split_dependency
 from .status import Installed, configured, installed, write_status
 
 # these make the users and files everybody else's scripts expect
-_FIRST = ("base-passwd", "base-files", "libc6", "dpkg", "libc-bin", "perl-base", "debconf", "passwd", "init-system-helpers")
+_FIRST = (
+    "base-passwd",
+    "base-files",
+    "libc6",
+    "dpkg",
+    "libc-bin",
+    "perl-base",
+    "debconf",
+    "passwd",
+    "init-system-helpers",
+)
 _POLICY = "#!/bin/sh\n# no service is started while packages are configured\nexit 101\n"
 _TIMEOUT = 600.0
 
@@ -121,9 +131,7 @@ def _activated(root: Path, packages: Mapping[str, Installed], changed: Sequence[
     return found
 
 
-def _run_script(
-    root: Path, package: Installed, script: str, arguments: Sequence[str], epoch: int, step: Step
-) -> None:
+def _run_script(root: Path, package: Installed, script: str, arguments: Sequence[str], epoch: int, step: Step) -> None:
     environment = {
         "DEBIAN_FRONTEND": "noninteractive",
         "DEBCONF_NONINTERACTIVE_SEEN": "true",

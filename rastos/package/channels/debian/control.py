@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 
 def paragraphs(lines: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Every paragraph as field name → value; continuation lines are kept, joined by newlines. `#` lines are comments."""
+    """Every paragraph as field name → value; continuation lines are joined by newlines, `#` lines are comments."""
     fields: dict[str, str] = {}
     name = ""
     for line in lines:

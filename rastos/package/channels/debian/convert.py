@@ -1,4 +1,4 @@
-"""One .deb into one pacman package, streaming: merged-/usr paths, conffiles as backup, control files where dpkg keeps them."""
+"""One .deb into one pacman package, streaming: merged /usr, conffiles as backup, control files where dpkg has them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def convert(deb: Path, record: Record, output: Path) -> Path:
     control = paragraph(files.get("control", (b"", 0))[0].decode("utf-8", "replace"))
     if (control.get("Package"), control.get("Version")) != (record.name, record.debian_version):
         raise IntegrityError(
-            f"the file holds {control.get('Package')} {control.get('Version')}, not {record.name} {record.debian_version}",
+            f"the file holds {control.get('Package')} {control.get('Version')},"
+            f" not {record.name} {record.debian_version}",
             on=deb,
         )
     with package_writer(output, level=1) as writer:
@@ -104,7 +105,9 @@ class _Conversion:
         mtime = max(0, int(member.mtime))
         self.newest = max(self.newest, mtime)
         if any(path.startswith(link + "/") for link in self._symlinks if len(link) < len(path)):
-            raise IntegrityError("a package that writes through its own symbolic link", on=f"{self._deb.name}: {member.name}")
+            raise IntegrityError(
+                "a package that writes through its own symbolic link", on=f"{self._deb.name}: {member.name}"
+            )
         owner = {"uid": member.uid, "gid": member.gid, "mtime": mtime}
         mode = member.mode & 0o7777
         if member.isdir():

@@ -1,4 +1,4 @@
-"""A whole suite as a pacman sync database: one `desc` per package, and beside it the records the channel needs later."""
+"""A whole suite as a pacman sync database: one `desc` per package, beside it the records the channel needs later."""
 
 from __future__ import annotations
 

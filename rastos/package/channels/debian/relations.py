@@ -1,7 +1,7 @@
 """Debian relations (deb-relations: `a (>= 1) | b, c:any`) as libalpm dependency strings.
 
-A single relation becomes `name>=version` with the mapped version. Alternatives become one virtual name that every package
-satisfying one of them provides:
+A single relation becomes `name>=version` with the mapped version. Alternatives become one virtual name that every
+package satisfying one of them provides:
 
     default-mta | exim4 (>= 4.90)   ->   any:default-mta|exim4{ge}b4f90b00b
 
@@ -67,7 +67,7 @@ def group_name(group: tuple[Relation, ...]) -> str:
 
 
 def alternatives_of(depend: str) -> tuple[str, ...] | None:
-    """The alternatives a virtual dependency stands for as libalpm dependency strings, preferred first; None if it is none."""
+    """The alternatives a virtual dependency stands for as libalpm strings, preferred first; None if it is none."""
     if not depend.startswith(_ANY):
         return None
     found = []

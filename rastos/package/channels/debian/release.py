@@ -34,7 +34,10 @@ def verify(inrelease: Path, source: Source, *, now: float) -> Release:
             next_step="install debian-archive-keyring, or name a keyring in packages.toml",
         )
     try:
-        run(["gpgv", "--quiet", "--keyring", source.keyring, inrelease], what="verify the signature of the archive index")
+        run(
+            ["gpgv", "--quiet", "--keyring", source.keyring, inrelease],
+            what="verify the signature of the archive index",
+        )
     except ExternalError as error:
         raise IntegrityError(
             "the index of the archive is not signed by a key of the keyring",
@@ -70,7 +73,7 @@ def _same_suite(suite: str, fields: dict[str, str]) -> bool:
 
 
 def packages_file(release: Release, component: str, architecture: str, cache: Path) -> Path:
-    """The verified Packages file (compressed as offered) of a component in `cache`; fetched unless it is there already."""
+    """The verified Packages file (compressed as offered) of a component in `cache`; fetched unless it is there."""
     source = release.source
     for ending in (".xz", ".gz", ""):
         name = f"{component}/binary-{architecture}/Packages{ending}"

@@ -1,4 +1,4 @@
-"""Where a Debian archive is: the host's own apt configuration (sources.list(5), deb822 and one-line), or the manifest."""
+"""Where a Debian archive is: the host's own apt configuration (sources.list(5), both formats), or the manifest."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ class Source:
         return f"{self.uri}/dists/{self.suite}"
 
 
-def explicit(uri: str, suites: Iterable[str], components: Iterable[str], keyring: Path | None = None) -> tuple[Source, ...]:
+def explicit(
+    uri: str, suites: Iterable[str], components: Iterable[str], keyring: Path | None = None
+) -> tuple[Source, ...]:
     """Sources as a manifest names them."""
     return tuple(Source(uri.rstrip("/"), suite, tuple(components), keyring or DEFAULT_KEYRING) for suite in suites)
 
 
 def from_host(root: Path = Path("/")) -> tuple[Source, ...]:
-    """The Debian archives of the host's apt, `main` only, third-party repositories left out; HostError if there is none."""
+    """The Debian archives of the host's apt, `main` only, third parties left out; HostError if there is none."""
     found: list[Source] = []
     directory = root / "etc/apt/sources.list.d"
     files = [root / "etc/apt/sources.list"]
