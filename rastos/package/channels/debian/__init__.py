@@ -1,4 +1,12 @@
-"""The debian channel: a Debian suite seen as a pacman repository."""
+"""The debian channel: a Debian suite seen as a pacman repository.
+
+    DebianChannel(cache / "debian", from_host())                                     # the host's own apt sources
+    DebianChannel(cache / "debian", explicit(uri, ["bookworm"], ["main"], keyring))  # what a manifest names
+
+Beyond `Channel` it has `essential` (packages nothing depends on, yet every system has), `records`, and
+`before_removal(root, names, progress)` for a plan that removes packages. `alternatives_of` tells a resolver which names
+a virtual `any:…` dependency stands for, preferred first.
+"""
 
 from __future__ import annotations
 

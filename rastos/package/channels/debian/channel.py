@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from rastos.errors import HostError, IntegrityError, UserError
-from rastos.host import Request, copy_file, digest_of, fetch, fetch_all, rename_durable, working_directory
+from rastos.host import Request, copy_file, digest_of, fetch, fetch_all, locked, rename_durable, working_directory
 from rastos.package.channels import SyncDatabase, Wanted
 from rastos.progress import Progress
 
@@ -22,6 +22,8 @@ from .sources import Source
 from .versions import decode
 
 _ARCHITECTURE = "amd64"
+# seconds to wait for another rastos that fills the same cache
+_WAIT = 900.0
 
 
 class DebianChannel:
@@ -40,7 +42,8 @@ class DebianChannel:
         IntegrityError: signature, validity or digest is wrong; the database of before stays, nothing new is used.
         HostError: `offline` and nothing cached, or no network.
         """
-        with progress.step(f"{self.name}: package index") as step:
+        lock = locked(self._cache / "lock", "refresh the package index", wait=_WAIT)
+        with progress.step(f"{self.name}: package index") as step, lock:
             releases = [self._release(source, offline) for source in self._sources]
             key = digest_of(*self._index_parts(releases))[:32]
             directory = self._cache / "index" / key
@@ -77,13 +80,9 @@ class DebianChannel:
             converted = self._converted(record)
             if not converted.is_file():
                 missing.append((record, converted))
-        debs = self._cache / "debs"
         if missing:
-            with progress.step("downloading packages", total=float(sum(r.size for r, _ in missing)), unit="B") as step:
-                requests = [Request(r.uri, debs / f"{r.sha256}.deb", r.sha256, r.size) for r, _ in missing]
-                fetch_all([q for q in requests if not q.target.is_file()], parallel=6, step=step)
-                step.outcome = f"{len(missing)} packages"
-            self._convert_all(missing, debs, progress)
+            with locked(self._cache / "lock", "fetch packages", wait=_WAIT):
+                self._make(missing, progress)
         for package in packages:
             _place(self._converted(known[package.name]), into / package.filename)
 
@@ -153,7 +152,12 @@ class DebianChannel:
         key = digest_of(str(FORMAT), json.dumps(record.__dict__, sort_keys=True))[:32]
         return self._cache / "converted" / key / record.filename
 
-    def _convert_all(self, missing: Sequence[tuple[Record, Path]], debs: Path, progress: Progress) -> None:
+    def _make(self, missing: Sequence[tuple[Record, Path]], progress: Progress) -> None:
+        debs = self._cache / "debs"
+        with progress.step("downloading packages", total=float(sum(r.size for r, _ in missing)), unit="B") as step:
+            requests = [Request(r.uri, debs / f"{r.sha256}.deb", r.sha256, r.size) for r, _ in missing]
+            fetch_all([q for q in requests if not q.target.is_file()], parallel=8, step=step)
+            step.outcome = f"{len(missing)} packages"
         with progress.step("converting packages", total=len(missing), unit="packages") as step:
             with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
                 ordered = sorted(missing, key=lambda item: -item[0].size)
@@ -175,6 +179,8 @@ class DebianChannel:
 
 def _convert_one(debs: Path, record: Record, target: Path) -> None:
     deb = debs / f"{record.sha256}.deb"
+    # what a killed run left there
+    shutil.rmtree(target.parent, ignore_errors=True)
     convert(deb, record, target.parent)
     deb.unlink(missing_ok=True)
 

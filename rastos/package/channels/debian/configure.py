@@ -48,7 +48,8 @@ def configure_packages(root: Path, names: Sequence[str], progress: Progress, *, 
     chosen = [n for n in packages if n in set(names) or done.get(n) != packages[n].fields["Version"]]
     write_status(root, packages, done)
     if not chosen:
-        return
+        with _no_services(root):  # takes away what a killed run left
+            return
     order = configuration_order(packages, chosen)
     label = "running maintainer scripts"
     with progress.step(label, total=len(order), unit="packages") as step, system_mounts(root), _no_services(root):

@@ -2,8 +2,8 @@
 
 dpkg (deb-version(7)) compares epoch, upstream and revision; the latter two as alternating non-digit and digit runs,
 where `~` sorts before the end, the end before letters, letters before everything else. libalpm's rpmvercmp compares
-alternating alphabetic (strcmp) and numeric (by value) segments. So every non-digit run is written in letters with an ordered prefix
-code and closed by the letter of "end"; numbers stay as they are and never meet an alphabetic segment:
+alternating alphabetic (strcmp) and numeric (by value) segments. So every non-digit run is written in letters with an
+ordered prefix code and closed by the letter of "end"; numbers stay as they are and never meet an alphabetic segment:
 
     5.2.15-2+b9   ->   b5f2f15bb2dbcb9b-1        (the pkgrel is always 1)
 
@@ -40,7 +40,7 @@ def package_version(version: str) -> str:
 
 
 def decode(version: str) -> str:
-    """The Debian version of a pacman version made by `encode` or `package_version`; anything else comes back unchanged."""
+    """The Debian version of what `encode` or `package_version` made; anything else comes back unchanged."""
     epoch, separator, rest = version.rpartition(":")
     text = rest.removesuffix("-1")
     parts: list[str] = []
