@@ -1,0 +1,182 @@
+"""Reading databases without libalpm: sync databases (tar of desc files) and the local database of a tree.
+
+A whole Debian suite has over 60,000 entries. The tar is walked once by hand (tarfile takes ten times longer), names and
+provided names are indexed, and an entry is parsed only when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from rastos.errors import IntegrityError
+
+from .records import PackageRecord, parse_desc
+
+_MAGIC = {b"\x28\xb5\x2f\xfd": "zst", b"\x1f\x8b": "gz", b"\xfd7zXZ": "xz", b"BZh": "bz2"}
+_MAX_DATABASE = 1 << 31  # bytes unpacked; more is an attack or a mistake
+_NAME_END = re.compile(rb"[<>=]")
+
+
+@contextmanager
+def open_decompressed(path: Path) -> Iterator[IO[bytes]]:
+    """The decompressed content of a zst, gz, xz, bz2 or plain file."""
+    with path.open("rb") as raw:
+        head = raw.read(6)
+        raw.seek(0)
+        kind = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")
+        if kind == "zst":
+            import zstandard
+
+            reader: Any = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+            try:
+                yield cast("IO[bytes]", io.BufferedReader(reader, 1 << 18))
+            except zstandard.ZstdError as error:
+                raise IntegrityError(f"a damaged archive: {error}", on=path) from error
+        elif kind == "gz":
+            import gzip
+
+            yield cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+        elif kind == "xz":
+            import lzma
+
+            yield cast("IO[bytes]", lzma.LZMAFile(raw))
+        elif kind == "bz2":
+            import bz2
+
+            yield cast("IO[bytes]", bz2.BZ2File(raw))
+        else:
+            yield raw
+
+
+class SyncIndex:
+    """One sync database in memory: names, who provides what, and records parsed on demand."""
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        self._bodies: dict[str, list[bytes]] = {}
+        self._provided: dict[str, list[str]] = {}
+        self._records: dict[str, PackageRecord] = {}
+
+    @classmethod
+    def load(cls, path: Path, channel: str = "") -> SyncIndex:
+        """Read a database file. IntegrityError: damaged."""
+        index = cls(channel or path.name.split(".db")[0])
+        try:
+            with open_decompressed(path) as stream:
+                data = stream.read(_MAX_DATABASE)
+            index._walk(data)
+        except (OSError, EOFError, ValueError, IndexError) as error:
+            raise IntegrityError(f"a damaged package database: {error}", on=path) from error
+        return index
+
+    def _walk(self, data: bytes) -> None:
+        position, end, long_name = 0, len(data), b""
+        while position + 512 <= end:
+            header = data[position : position + 512]
+            if header[0] == 0 and not header.strip(b"\0"):
+                break
+            size = int(header[124:136].rstrip(b"\0 ") or b"0", 8)
+            kind = header[156:157]
+            start = position + 512
+            if start + size > end:
+                raise ValueError("it ends in the middle of an entry")
+            position = start + (size + 511) // 512 * 512
+            name = header[:100].rstrip(b"\0")
+            if header[257:263] == b"ustar\0" and header[345:346] != b"\0":
+                name = header[345:500].rstrip(b"\0") + b"/" + name
+            if kind == b"L":
+                long_name = data[start : start + size].rstrip(b"\0")
+                continue
+            if kind == b"x":
+                long_name = _pax_path(data[start : start + size]) or long_name
+                continue
+            if long_name:
+                name, long_name = long_name, b""
+            if kind in (b"0", b"\0") and name.endswith((b"/desc", b"/depends")):
+                self._take(name.decode(), data[start : start + size])
+
+    def _take(self, path: str, body: bytes) -> None:
+        folder = path.removeprefix("./").rsplit("/", 1)[0]
+        name = folder.rsplit("-", 2)[0]
+        if name.count("/") or not name:
+            raise ValueError(f"an impossible entry '{path}'")
+        self._bodies.setdefault(name, []).append(body)
+        at = body.find(b"%PROVIDES%\n")
+        if at >= 0:
+            for line in body[at + 11 : body.find(b"\n\n", at) if b"\n\n" in body[at:] else None].split(b"\n"):
+                if line:
+                    provided = _NAME_END.split(line, 1)[0].decode()
+                    self._provided.setdefault(provided, []).append(name)
+
+    def names(self) -> list[str]:
+        """Every package name."""
+        return list(self._bodies)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._bodies
+
+    def record(self, name: str) -> PackageRecord:
+        """The record of a package. KeyError: none; IntegrityError: its entry is broken."""
+        found = self._records.get(name)
+        if found is None:
+            text = b"\n".join(self._bodies[name]).decode("utf-8", "replace")
+            try:
+                found = parse_desc(text, self.channel)
+            except ValueError as error:
+                raise IntegrityError(f"a broken entry in the package database: {error}", on=f"{self.channel}: {name}") from error
+            if found.name != name:
+                raise IntegrityError("an entry under another package's name", on=f"{self.channel}: {name}")
+            self._records[name] = found
+        return found
+
+    def providers(self, name: str) -> list[str]:
+        """Names of the packages that say they provide `name` (not the package `name` itself), sorted."""
+        return sorted(set(self._provided.get(name, ())) - {name})
+
+    def bodies(self) -> Iterator[tuple[str, bytes]]:
+        """Every entry as stored, for searching."""
+        for name, parts in self._bodies.items():
+            yield name, parts[0]
+
+
+def _pax_path(data: bytes) -> bytes:
+    for line in data.split(b"\n"):
+        _, _, rest = line.partition(b" ")
+        if rest.startswith(b"path="):
+            return rest[5:]
+    return b""
+
+
+def read_local(database: Path) -> dict[str, PackageRecord]:
+    """What is installed, by name, from `<database>/local`; empty where there is none. IntegrityError: a broken entry."""
+    found: dict[str, PackageRecord] = {}
+    folder = database / "local"
+    if not folder.is_dir():
+        return found
+    for entry in sorted(folder.iterdir()):
+        if not entry.is_dir():
+            continue
+        try:
+            record = parse_desc((entry / "desc").read_text(encoding="utf-8", errors="replace"))
+        except (OSError, ValueError) as error:
+            raise IntegrityError(
+                f"the database of installed packages is damaged: {error}",
+                on=entry,
+                next_step="restore this folder from a snapshot, or reinstall the package",
+            ) from error
+        found[record.name] = record
+    return found
+
+
+def installed_files(database: Path, record: PackageRecord) -> tuple[str, ...]:
+    """Paths an installed package owns (no leading slash)."""
+    path = database / "local" / f"{record.name}-{record.version}" / "files"
+    if not path.is_file():
+        return ()
+    block = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n\n")[0].split("\n")
+    return tuple(block[1:]) if block[0] == "%FILES%" else ()
