@@ -48,7 +48,8 @@ def from_host(root: Path = Path("/")) -> tuple[Source, ...]:
         if path.is_file() and path.suffix in (".list", ".sources"):
             text = path.read_text(encoding="utf-8", errors="replace")
             found += _deb822(text) if path.suffix == ".sources" else _one_line(text)
-    kept = tuple(dict.fromkeys(s for s in found if _is_debian(s) and "main" in s.components))
+    codename = _codename(root)
+    kept = tuple(dict.fromkeys(s for s in found if _is_debian(s) and _is_wanted(s, codename)))
     if not kept:
         raise HostError(
             "apt on this machine names no Debian archive",
@@ -58,9 +59,25 @@ def from_host(root: Path = Path("/")) -> tuple[Source, ...]:
     return tuple(Source(s.uri, s.suite, ("main",), s.keyring) for s in kept)
 
 
+def _codename(root: Path) -> str:
+    for path in (root / "etc/os-release", root / "usr/lib/os-release"):
+        if path.is_file():
+            found = re.search(r'^VERSION_CODENAME="?([a-z]+)', path.read_text(), re.MULTILINE)
+            if found:
+                return found[1]
+    return ""
+
+
+def _is_wanted(source: Source, codename: str) -> bool:
+    # apt takes nothing from backports unless asked; with "the newest wins" they would take over the system
+    if "main" not in source.components or re.search(r"backports|proposed|experimental", source.suite):
+        return False
+    return not codename or source.suite.split("-")[0].split("/")[0] in (codename, "stable", "oldstable")
+
+
 def _is_debian(source: Source) -> bool:
     # An archive of Debian itself is signed by Debian's keyring; third parties bring their own.
-    return source.keyring.name.startswith("debian-archive") and bool(re.search(r"/debian(-[a-z-]+)?$", source.uri))
+    return source.keyring.name.startswith("debian-archive") and bool(re.search(r"/debian(-[a-z-]+)?(/|$)", source.uri))
 
 
 def _deb822(text: str) -> list[Source]:
