@@ -49,5 +49,7 @@ def chosen_image(image: Path | None, output: Path) -> Path:
 
     found = [path for pattern in ("*.qcow2", "*.raw") for path in output.glob(pattern)] if output.is_dir() else []
     if not found:
-        raise UserError("there is no image yet", on=output, next_step="run `rastos image create`, or name one: --image FILE")
+        raise UserError(
+            "there is no image yet", on=output, next_step="run `rastos image create`, or name one: --image FILE"
+        )
     return max(found, key=lambda path: path.stat().st_mtime)

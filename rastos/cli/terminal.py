@@ -53,11 +53,21 @@ class Terminal:
         """A listing; a cell may be text or a renderable."""
         if not self.console.is_terminal:
             cells = [[_text(cell) for cell in row] for row in rows]
-            widths = [max(len(name), *(len(row[i]) for row in cells)) if cells else len(name) for i, name in enumerate(columns)]
+            widths = [
+                max(len(name), *(len(row[i]) for row in cells)) if cells else len(name)
+                for i, name in enumerate(columns)
+            ]
             for row in [list(columns), *cells]:
                 print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
             return
-        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table = Table(
+            title=title or None,
+            title_justify="left",
+            title_style="bold",
+            box=None,
+            pad_edge=False,
+            padding=(0, 2, 0, 0),
+        )
         for column in columns:
             table.add_column(column, header_style="dim", overflow="fold")
         for row in rows:

@@ -1,0 +1,107 @@
+"""The host: the only place that runs programs, mounts, attaches loops, locks, downloads and keeps the journal.
+
+The surface is loaded lazily, except `run`: the function has its module's name, and the first import decides which of the
+two `rastos.host.run` is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rastos.host.run import Completed, find_program, require_programs, run, spawn
+
+if TYPE_CHECKING:
+    from rastos.host.capabilities import Finding, survey
+    from rastos.host.download import Request, fetch, fetch_all
+    from rastos.host.files import (
+        copy_file,
+        digest_of,
+        read_json,
+        rename_durable,
+        safe_join,
+        sha256_file,
+        sync_directory,
+        working_directory,
+        write_atomic,
+        write_json,
+    )
+    from rastos.host.journal import Intent, Journal
+    from rastos.host.lock import locked
+    from rastos.host.loop import attached
+    from rastos.host.mounts import bound, mounted, run_in_root, system_mounts
+    from rastos.host.namespace import private_mounts
+    from rastos.host.privilege import Privilege, require_root
+    from rastos.host.system_packages import SystemPackage, distribution, how_to_install, system_packages
+
+_OWNERS = {
+    "capabilities": ("Finding", "survey"),
+    "download": ("Request", "fetch", "fetch_all"),
+    "files": (
+        "copy_file",
+        "digest_of",
+        "read_json",
+        "rename_durable",
+        "safe_join",
+        "sha256_file",
+        "sync_directory",
+        "working_directory",
+        "write_atomic",
+        "write_json",
+    ),
+    "journal": ("Intent", "Journal"),
+    "lock": ("locked",),
+    "loop": ("attached",),
+    "mounts": ("bound", "mounted", "run_in_root", "system_mounts"),
+    "namespace": ("private_mounts",),
+    "privilege": ("Privilege", "require_root"),
+    "system_packages": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
+}
+_HOME = {name: module for module, names in _OWNERS.items() for name in names}
+
+__all__ = [
+    "Completed",
+    "Finding",
+    "Intent",
+    "Journal",
+    "Privilege",
+    "Request",
+    "SystemPackage",
+    "attached",
+    "bound",
+    "copy_file",
+    "digest_of",
+    "distribution",
+    "fetch",
+    "fetch_all",
+    "find_program",
+    "how_to_install",
+    "locked",
+    "mounted",
+    "private_mounts",
+    "read_json",
+    "rename_durable",
+    "require_programs",
+    "require_root",
+    "run",
+    "run_in_root",
+    "safe_join",
+    "sha256_file",
+    "spawn",
+    "survey",
+    "sync_directory",
+    "system_mounts",
+    "system_packages",
+    "working_directory",
+    "write_atomic",
+    "write_json",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(name)
+    import importlib
+
+    value = getattr(importlib.import_module(f"rastos.host.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

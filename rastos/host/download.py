@@ -1,0 +1,145 @@
+"""Downloads: parallel, resumed, checked against a known digest before anybody sees them under their name."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from rastos.errors import ExternalError, HostError, IntegrityError, UserError
+from rastos.host.files import rename_durable
+from rastos.progress import Step
+
+CHUNK = 1 << 18
+TIMEOUT = 30.0  # seconds without a byte
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One file to fetch: http, https or file URL; `sha256` (hex) and `size` (bytes) where they are known."""
+
+    url: str
+    target: Path
+    sha256: str | None = None
+    size: int | None = None
+
+
+class _Meter:
+    def __init__(self, step: Step | None) -> None:
+        self.step = step
+        self.done = 0
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+
+    def add(self, count: int, name: str) -> None:
+        with self.lock:
+            self.done += count
+            if self.step:
+                self.step.advance(self.done, name)
+
+
+def fetch(request: Request, *, step: Step | None = None) -> Path:
+    """Fetch one file; returns its path. Raises IntegrityError on a wrong digest, HostError without a network."""
+    _fetch(request, _Meter(step))
+    return request.target
+
+
+def fetch_all(requests: Sequence[Request], *, parallel: int = 4, step: Step | None = None) -> None:
+    """Fetch many files side by side; the first failure stops the others. `step` advances in bytes."""
+    meter = _Meter(step)
+    with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
+        futures = [pool.submit(_fetch, request, meter) for request in requests]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            meter.stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _fetch(request: Request, meter: _Meter) -> None:
+    if not request.url.startswith(("http://", "https://", "file://")):
+        raise UserError("unknown kind of address", on=request.url, next_step="use http://, https:// or file://")
+    request.target.parent.mkdir(parents=True, exist_ok=True)
+    part = request.target.with_name(f".{request.target.name}.part")
+    for attempt in range(1, TRIES + 1):
+        try:
+            _transfer(request, part, meter)
+            break
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # the part is longer than the file: start over
+                part.unlink(missing_ok=True)
+            if attempt == TRIES or error.code in (401, 403, 404, 410):
+                raise ExternalError(
+                    f"the server answered {error.code} {error.reason}",
+                    on=request.url,
+                    next_step="check the address in packages.toml or the host's sources, then run the command again",
+                ) from error
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            if attempt == TRIES:
+                reason = getattr(error, "reason", error)
+                raise HostError(
+                    f"cannot fetch: {reason}",
+                    on=request.url,
+                    next_step="check the network and run the command again; what was fetched is kept",
+                ) from error
+        time.sleep(0.3 * attempt)
+    _verify(request, part)
+    rename_durable(part, request.target)
+
+
+def _transfer(request: Request, part: Path, meter: _Meter) -> None:
+    have = part.stat().st_size if part.exists() and request.sha256 else 0
+    if request.size is not None and have >= request.size:
+        have = 0 if have > request.size else have
+        if have:
+            meter.add(have, request.target.name)
+            return
+    headers = {"User-Agent": "rastos", "Accept-Encoding": "identity"}
+    if have and not request.url.startswith("file:"):
+        headers["Range"] = f"bytes={have}-"
+    else:
+        have = 0
+    query = urllib.request.Request(request.url, headers=headers)
+    with urllib.request.urlopen(query, timeout=TIMEOUT) as answer:
+        resumed = have and getattr(answer, "status", 200) == 206
+        with open(part, "ab" if resumed else "wb") as stream:
+            if resumed:
+                meter.add(have, request.target.name)
+            while chunk := answer.read(CHUNK):
+                if meter.stop.is_set():
+                    raise ConnectionError("stopped")
+                stream.write(chunk)
+                meter.add(len(chunk), request.target.name)
+            stream.flush()
+            os.fsync(stream.fileno())
+            if request.size is not None and stream.tell() < request.size:
+                raise ConnectionError(f"the transfer broke off after {stream.tell()} of {request.size} bytes")
+
+
+def _verify(request: Request, part: Path) -> None:
+    size = part.stat().st_size
+    if request.size is not None and size != request.size:
+        part.unlink()
+        raise IntegrityError(f"fetched {size} bytes, expected {request.size}", on=request.url)
+    if request.sha256 is not None:
+        with open(part, "rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != request.sha256.lower():
+            part.unlink()
+            raise IntegrityError(
+                f"wrong SHA-256 {found[:16]}…, expected {request.sha256[:16]}…",
+                on=request.url,
+                next_step="nothing was used; the mirror or the network changed the file: try another mirror, or later",
+            )
