@@ -50,7 +50,10 @@ def built(cache: Path, repository: LocalRepository) -> tuple[BuiltKernel, ...]:
     """Every kernel built here whose package is in the repository, newest first."""
     loaded = (_load(path) for path in (cache / "built").glob("*.json"))
     found = [kernel for kernel in loaded if kernel is not None and _present(kernel, repository)]
-    return tuple(sorted(found, key=lambda kernel: kernel.created, reverse=True))
+    newest: dict[Path, BuiltKernel] = {}  # two keys may have given the same bytes
+    for kernel in sorted(found, key=lambda kernel: kernel.created, reverse=True):
+        newest.setdefault(kernel.package, kernel)
+    return tuple(newest.values())
 
 
 def _load(path: Path) -> BuiltKernel | None:

@@ -233,6 +233,7 @@ def test_fault_after_a_step(tmp_path: Path, tree: Path, plan: Planner, fault: st
     assert not built(tmp_path / "cache/kernel", repository), "not recorded before it is complete"
     assert kernel_command(tmp_path, tree).wait() == 0
     assert [item.name for item in built(tmp_path / "cache/kernel", repository)] == ["linux-rastos-tiny"]
+    assert not list((tmp_path / "cache/kernel/work").iterdir()), "what the killed one left is removed by the next"
 
 
 def test_two_builds_of_one_profile(tmp_path: Path, tree: Path, plan: Planner) -> None:
