@@ -156,7 +156,7 @@ class DebianChannel:
         debs = self._cache / "debs"
         with progress.step("downloading packages", total=float(sum(r.size for r, _ in missing)), unit="B") as step:
             requests = [Request(r.uri, debs / f"{r.sha256}.deb", r.sha256, r.size) for r, _ in missing]
-            fetch_all([q for q in requests if not q.target.is_file()], parallel=16, step=step)
+            fetch_all([q for q in requests if not q.target.is_file()], parallel=8, step=step)
             step.outcome = f"{len(missing)} packages"
         with progress.step("converting packages", total=len(missing), unit="packages") as step:
             with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
