@@ -66,9 +66,9 @@ class LazyGroup(click.Group):
 class Application:
     """What a command gets: settings, progress and output, each made when first used."""
 
-    def __init__(self, *, debug: bool = False, options: dict[str, object] | None = None) -> None:
-        self.debug = debug
-        self._options = options or {}
+    def __init__(self) -> None:
+        self.debug = False
+        self.options: dict[str, object] = {}
 
     @cached_property
     def project(self) -> Path:
@@ -89,7 +89,7 @@ class Application:
             root=os.geteuid() == 0, home=Path.home(), project=self.project, cores=len(os.sched_getaffinity(0))
         )
         present = [path for path in files if path.is_file()]
-        return config.load(base, present, os.environ, self._options, project=self.project)
+        return config.load(base, present, os.environ, self.options, project=self.project)
 
     @cached_property
     def out(self) -> Terminal:
@@ -113,15 +113,16 @@ class Application:
 @click.pass_context
 def cli(ctx: click.Context, debug: bool, jobs: int | None) -> None:
     """Build, boot and manage immutable Linux systems: kernel, packages, image, snapshots."""
-    ctx.obj = Application(debug=debug, options={"jobs": jobs})
+    application: Application = ctx.ensure_object(Application)
+    application.debug = debug
+    application.options["jobs"] = jobs
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line; the exit status: 0 well, 1 failed, 2 wrong usage, 130 interrupted."""
-    application: list[Application] = []
+    application = Application()
     try:
-        with cli.make_context("rastos", list(arguments)) as ctx:
-            application.append(ctx.obj)
+        with cli.make_context("rastos", list(arguments), obj=application) as ctx:
             _arm_faults()
             cli.invoke(ctx)
         return 0
@@ -142,7 +143,7 @@ def run(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         _close(application)
-        return _report(error, debug=any(app.debug for app in application))
+        return _report(error, debug=application.debug)
 
 
 def _arm_faults() -> None:
@@ -154,10 +155,9 @@ def _arm_faults() -> None:
         faults.arm(fault)
 
 
-def _close(application: list[Application]) -> None:
-    for app in application:
-        if "out" in app.__dict__:
-            app.out.close()
+def _close(application: Application) -> None:
+    if "out" in application.__dict__:
+        application.out.close()
 
 
 def _report(error: Exception, *, debug: bool) -> int:

@@ -57,8 +57,8 @@ class Terminal:
                 max(len(name), *(len(row[i]) for row in cells)) if cells else len(name)
                 for i, name in enumerate(columns)
             ]
-            for row in [list(columns), *cells]:
-                print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            for line in [list(columns), *cells]:
+                print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
             return
         table = Table(
             title=title or None,

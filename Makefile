@@ -1,0 +1,38 @@
+# Two commands: `make quickstart` shows the whole story, `make test` proves it. Both set the machine up first.
+
+export RASTOS_CACHE ?= $(CURDIR)/.rastos/cache
+export RASTOS_STATE ?= $(CURDIR)/.rastos/state
+PYTHON := $(CURDIR)/.venv/bin/python
+
+.PHONY: help setup quickstart test test-unit lint bench clean
+
+help:
+	@echo "make quickstart   kernel, image, boot, change, deploy, boot, roll back, boot: with everything it needs"
+	@echo "make test         all tests: lint, unit, system, boot"
+	@echo "make test-unit    the fast ones, no root needed"
+	@echo "make lint         style, types, import contracts"
+	@echo "make bench        ratios against pacman, btrfs and bare Python"
+	@echo "make setup        only the set-up: system packages and .venv"
+	@echo "make clean        remove everything built (.rastos, images, .venv)"
+
+setup:
+	@scripts/bootstrap
+
+quickstart: setup
+	@scripts/quickstart
+
+test: setup
+	@$(PYTHON) -m pytest tests
+
+test-unit: setup
+	@$(PYTHON) -m pytest tests/unit
+
+lint: setup
+	@$(PYTHON) -m pytest tests/lint
+
+bench: setup
+	@$(PYTHON) bench/run.py
+
+clean:
+	rm -rf .rastos .venv build rastos.egg-info
+	find images -mindepth 1 ! -name README.md -delete
