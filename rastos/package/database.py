@@ -6,6 +6,7 @@ provided names are indexed, and an entry is parsed only when somebody asks for i
 
 from __future__ import annotations
 
+import difflib
 import io
 import re
 from collections.abc import Iterator
@@ -137,6 +138,19 @@ class SyncIndex:
     def providers(self, name: str) -> list[str]:
         """Names of the packages that say they provide `name` (not the package `name` itself), sorted."""
         return sorted(set(self._provided.get(name, ())) - {name})
+
+    def group(self, name: str) -> list[PackageRecord]:
+        """Members of a group, by name."""
+        line = f"\n{name}\n".encode()
+        members = [key for key, body in self.bodies() if b"%GROUPS%" in body and line in body]
+        return [record for record in map(self.record, sorted(members)) if name in record.groups]
+
+    def near(self, name: str) -> list[str]:
+        """Names that look like `name`, nearest first."""
+        head = name[:1].lower()
+        alike = [key for key in self._bodies if key[:1].lower() == head and abs(len(key) - len(name)) <= 4]
+        inside = [key for key in self._bodies if len(name) > 3 and name in key][:50]
+        return difflib.get_close_matches(name, [*alike, *inside], n=5, cutoff=0.6) or sorted(inside, key=len)[:3]
 
     def bodies(self) -> Iterator[tuple[str, bytes]]:
         """Every entry as stored, for searching."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from rastos.errors import HostError, IntegrityError
 from rastos.progress import Progress
+
+if TYPE_CHECKING:
+    from ..manifest import ChannelSpec, Manifest
+    from ..repository import LocalRepository
 
 
 @dataclass(frozen=True)
@@ -48,4 +53,72 @@ class Channel(Protocol):
         """The version as the channel's own distribution writes it."""
 
 
-__all__ = ["Channel", "SyncDatabase", "Wanted"]
+def open_channels(manifest: Manifest | None, *, cache: Path, repository: LocalRepository | None) -> list[Channel]:
+    """The channels of a manifest, best priority first; the local repository comes before all of them.
+
+    None declared: the host's own distribution. HostError where that is neither Debian nor Arch.
+    """
+    from .local import LocalChannel
+
+    channels: list[Channel] = []
+    if repository is not None and repository.database.is_file():
+        channels.append(LocalChannel(repository))
+    if manifest is None or not manifest.channels:
+        return channels + _of_host(cache)
+    ordered = sorted(manifest.channels.values(), key=lambda spec: (spec.priority, spec.name))
+    return channels + [_open(spec, cache) for spec in ordered]
+
+
+def alternatives_of(dependency: str) -> tuple[str, ...] | None:
+    """The alternatives behind a dependency that stands for several, preferred first; None for a plain one."""
+    if not dependency.startswith("any:"):
+        return None
+    from . import debian
+
+    return debian.alternatives_of(dependency)
+
+
+def safe_filename(name: str, on: object) -> str:
+    """A file name out of a database, if it is nothing but that. IntegrityError otherwise."""
+    if not name or name.startswith((".", "-")) or "/" in name or "\0" in name:
+        raise IntegrityError(f"the package database names an impossible file '{name}'", on=on)
+    return name
+
+
+def _open(spec: ChannelSpec, cache: Path) -> Channel:
+    if spec.kind == "debian":
+        from .debian import DebianChannel, explicit, from_host
+
+        sources = (
+            explicit(spec.server[0], spec.suites or ("stable",), spec.components, spec.keyring)
+            if spec.server
+            else from_host()
+        )
+        return DebianChannel(cache / "channels" / spec.name, sources, name=spec.name)
+    if spec.kind == "local":
+        from ..repository import LocalRepository
+        from .local import LocalChannel
+
+        return LocalChannel(LocalRepository(Path(spec.server[0]), spec.name))
+    from .pacman import PacmanChannel
+
+    return PacmanChannel(spec, cache / "channels" / spec.name)
+
+
+def _of_host(cache: Path) -> list[Channel]:
+    if Path("/etc/debian_version").is_file():
+        from .debian import DebianChannel, from_host
+
+        return [DebianChannel(cache / "channels" / "debian", from_host())]
+    mirrors = Path("/etc/pacman.d/mirrorlist")
+    if mirrors.is_file():
+        from .pacman import host_channels
+
+        return list(host_channels(mirrors, cache / "channels"))
+    raise HostError(
+        "this host's distribution has no default channel",
+        next_step="name one in packages.toml: [channels.NAME] kind, server",
+    )
+
+
+__all__ = ["Channel", "SyncDatabase", "Wanted", "alternatives_of", "open_channels", "safe_filename"]

@@ -1,0 +1,156 @@
+"""The process that holds libalpm: `python -m rastos.package.alpm.worker`, one request on stdin, messages on stdout.
+
+One handle, one transaction. The binding answers all of libalpm's questions with "no" and dies on a package conflict or a
+wrong architecture, so conflicts are not its business (`noconflicts`): the plan has settled them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import pyalpm
+
+from rastos.package.alpm.protocol import (
+    Done,
+    Failed,
+    Logged,
+    Message,
+    Prepared,
+    Progressed,
+    TransactionRequest,
+    decode,
+    encode,
+)
+
+_LEVELS = {pyalpm.LOG_ERROR: "error", pyalpm.LOG_WARNING: "warning"}
+
+
+class Worker:
+    """Carries out one request."""
+
+    def __init__(self, request: TransactionRequest, out: int) -> None:
+        self.request = request
+        self.out = out
+        self.stage = "start"
+        self.errors: list[str] = []
+        self.transaction: Any = None
+        self.last = ("", -1)
+
+    def send(self, message: Message) -> None:
+        """Write one message; a parent that is gone ends us."""
+        os.write(self.out, encode(message))
+
+    def run(self) -> None:
+        """The whole transaction; a refusal is a message, not an exception."""
+        try:
+            self._run()
+        except pyalpm.error as error:
+            message, number, data = (*error.args, 0, None)[:3]
+            details = tuple(dict.fromkeys((*_details(data), *self.errors)))
+            self.send(Failed(self.stage, str(message), int(number or 0), details))
+        except LookupError as error:
+            self.send(Failed(self.stage, str(error.args[0]), 0, tuple(self.errors)))
+
+    def _run(self) -> None:
+        request = self.request
+        handle = pyalpm.Handle(request.root, request.database)
+        handle.cachedirs = [request.cache]
+        handle.checkspace = True
+        handle.logcb = self._log
+        handle.progresscb = self._progress
+        handle.eventcb = lambda *_: None
+        databases = {name: handle.register_syncdb(name, 0) for name in request.databases}
+        self.stage = "prepare"
+        self.transaction = handle.init_transaction(noconflicts=True)
+        signal.signal(signal.SIGINT, lambda *_: self.transaction.interrupt())
+        try:
+            for database, name, version in request.install:
+                package = databases[database].get_pkg(name)
+                if package is None or package.version != version:
+                    raise LookupError(f"{name} {version} is not in the database '{database}'")
+                self.transaction.add_pkg(package)
+            local = handle.get_localdb()
+            for name in request.remove:
+                package = local.get_pkg(name)
+                if package is None:
+                    raise LookupError(f"{name} is not installed")
+                self.transaction.remove_pkg(package)
+            self._crash("prepare")
+            self.transaction.prepare()
+            adding = tuple(sorted(package.name for package in self.transaction.to_add))
+            removing = tuple(sorted(package.name for package in self.transaction.to_remove))
+            self.send(Prepared(adding, removing))
+            self._same(adding, removing)
+            if request.commit and (adding or removing):
+                self.stage = "commit"
+                self._crash("commit")
+                self.transaction.commit()
+        finally:
+            self.transaction.release()
+        if request.commit:
+            self._reasons(handle)
+        self.send(Done())
+
+    def _same(self, adding: tuple[str, ...], removing: tuple[str, ...]) -> None:
+        """libalpm must do what was planned, no more."""
+        extra = set(adding) - {name for _, name, _ in self.request.install} | set(removing) - set(self.request.remove)
+        if extra:
+            raise LookupError(f"libalpm would also change {', '.join(sorted(extra))}")
+
+    def _reasons(self, handle: Any) -> None:
+        local = handle.get_localdb()
+        for names, reason in (
+            (self.request.dependencies, pyalpm.PKG_REASON_DEPEND),
+            (self.request.explicit, pyalpm.PKG_REASON_EXPLICIT),
+        ):
+            for name in names:
+                package = local.get_pkg(name)
+                if package is not None and package.reason != reason:
+                    handle.set_pkgreason(package, reason)
+
+    def _progress(self, target: str, percent: int, total: int, at: int) -> None:
+        if target and percent >= 50:
+            self._crash("package")
+        # libalpm calls for every block it writes; a line per package and tenth is enough
+        if (target, percent // 10) != self.last:
+            self.last = (target, percent // 10)
+            self.send(Progressed(target, percent, total, at))
+
+    def _log(self, level: int, text: str) -> None:
+        if level in _LEVELS:
+            line = text.rstrip()
+            if level == pyalpm.LOG_ERROR:
+                self.errors.append(line)
+            self.send(Logged(_LEVELS[level], line))
+
+    def _crash(self, place: str) -> None:
+        if self.request.crash_at == place:
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _details(data: Any) -> tuple[str, ...]:
+    if not isinstance(data, list | tuple):
+        return ()
+    lines = []
+    for item in data:
+        if isinstance(item, tuple) and len(item) >= 2:
+            lines.append(f"{item[0]} needs {item[1]}")
+        else:
+            lines.append(str(item))
+    return tuple(lines)
+
+
+def main() -> None:
+    """Serve one request; what libalpm or a scriptlet prints goes to stderr."""
+    out = os.dup(1)
+    os.dup2(2, 1)
+    request = decode(sys.stdin.buffer.readline())
+    assert isinstance(request, TransactionRequest)
+    Worker(request, out).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Detached OpenPGP signatures, checked by gpgv against one keyring and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+from rastos.errors import IntegrityError
+
+_ARMOUR = re.compile(rb"-----BEGIN PGP [A-Z ]+-----.*?\n\r?\n(.*?)(?:\n=[^\n]+)?\n-----END PGP", re.DOTALL)
+# gpgv's status words (doc/DETAILS of GnuPG) that refuse a signature, whatever else it says
+_REFUSED = {
+    "BADSIG": "the signature is wrong: the file was changed",
+    "ERRSIG": "it is signed by a key that is not in the keyring",
+    "NO_PUBKEY": "it is signed by a key that is not in the keyring",
+    "EXPKEYSIG": "it is signed by a key that has expired",
+    "REVKEYSIG": "it is signed by a key that was revoked",
+    "EXPSIG": "its signature has expired",
+    "NODATA": "its signature file holds no signature",
+}
+
+
+def verify_detached(path: Path, signature: Path, keyring: Path, work: Path, what: str) -> None:
+    """Raise IntegrityError, saying why, unless `signature` over `path` is good and by a valid key of `keyring`."""
+    from rastos.host import run, working_directory
+
+    with working_directory(work, "keyring-") as folder:
+        ring = folder / "keyring.gpg"
+        ring.write_bytes(_binary(keyring.read_bytes()))
+        argv = ["gpgv", "--homedir", folder, "--status-fd", "1", "--keyring", ring, signature, path]
+        result = run(argv, check=False, what=f"check the signature of {what}")
+    words = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("[GNUPG:] ")]
+    reason = next((text for word, text in _REFUSED.items() if word in words), "")
+    if result.status != 0 or reason or not {"GOODSIG", "VALIDSIG"} <= set(words):
+        raise IntegrityError(
+            f"{what}: {reason or 'the signature could not be verified'}",
+            on=f"{path.name}, keyring {keyring}",
+            next_step="nothing was installed; check the keyring and where the file came from",
+        )
+
+
+def _binary(content: bytes) -> bytes:
+    """gpgv reads binary keyrings only; an armoured one is unpacked."""
+    blocks = _ARMOUR.findall(content.replace(b"\r\n", b"\n"))
+    return b"".join(base64.b64decode(block) for block in blocks) if blocks else content
