@@ -51,7 +51,10 @@ class PlannedPackage:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would happen to `target`; `records` and `order` (dependencies first) are what the transaction works from."""
+    """What would happen to a tree; `records` (dependencies first) are what the transaction works from.
+
+    `explicit` are names whose install reason becomes explicit.
+    """
 
     install: tuple[PlannedPackage, ...] = ()
     upgrade: tuple[PlannedPackage, ...] = ()
@@ -183,7 +186,7 @@ def _plan(found: Resolution, installed: dict[str, PackageRecord], channels: Sequ
         upgrade=tuple(sorted(upgraded, key=lambda package: package.name)),
         remove=tuple(sorted(removed, key=lambda package: package.name)),
         records=found.install,
-        explicit=tuple(sorted(found.explicit)),
+        explicit=tuple(sorted(n for n in found.explicit if n not in installed or installed[n].reason != "explicit")),
     )
 
 

@@ -63,6 +63,9 @@ class Worker:
         handle.progresscb = self._progress
         handle.eventcb = lambda *_: None
         databases = {name: handle.register_syncdb(name, 0) for name in request.databases}
+        for database in databases.values():
+            # libalpm insists on a server even where every file is in the cache folder
+            database.servers = [f"file://{request.cache}"]
         self.stage = "prepare"
         self.transaction = handle.init_transaction(noconflicts=True)
         signal.signal(signal.SIGINT, lambda *_: self.transaction.interrupt())
