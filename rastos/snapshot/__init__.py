@@ -1,0 +1,74 @@
+"""Snapshots and deployments: a tree of read-only OS trees, and what makes one of them the next system to boot.
+
+Works on a mounted btrfs top level and an ESP; knows nothing of images or QEMU. Names are imported when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .bootentry import BootFiles, boot_files
+    from .deployment import DeployPlan, deploy, plan_deploy
+    from .diff import Difference, difference
+    from .esp import Esp, MountedEsp, MtoolsEsp
+    from .metadata import Delta, Deployment, Snapshot
+    from .packages import change_packages, plan_packages
+    from .removal import delete, plan_delete
+    from .rollback import plan_rollback
+    from .session import Session, create_session, create_snapshot
+    from .store import Store
+    from .tree import Node, grow
+
+_HOMES = {
+    "bootentry": ("BootFiles", "boot_files"),
+    "deployment": ("DeployPlan", "deploy", "plan_deploy"),
+    "diff": ("Difference", "difference"),
+    "esp": ("Esp", "MountedEsp", "MtoolsEsp"),
+    "metadata": ("Delta", "Deployment", "Snapshot"),
+    "packages": ("change_packages", "plan_packages"),
+    "removal": ("delete", "plan_delete"),
+    "rollback": ("plan_rollback",),
+    "session": ("Session", "create_session", "create_snapshot"),
+    "store": ("Store",),
+    "tree": ("Node", "grow"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BootFiles",
+    "Delta",
+    "DeployPlan",
+    "Deployment",
+    "Difference",
+    "Esp",
+    "MountedEsp",
+    "MtoolsEsp",
+    "Node",
+    "Session",
+    "Snapshot",
+    "Store",
+    "boot_files",
+    "change_packages",
+    "create_session",
+    "create_snapshot",
+    "delete",
+    "deploy",
+    "difference",
+    "grow",
+    "plan_delete",
+    "plan_deploy",
+    "plan_packages",
+    "plan_rollback",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

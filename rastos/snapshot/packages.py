@@ -1,0 +1,36 @@
+"""Changing the packages of a session: planned against its tree, carried out by libalpm, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rastos.package import Change, Channel, Manifest, Plan, Result, Target, apply_plan, plan_change, target_for
+from rastos.progress import Progress
+
+from .session import Session
+
+
+def target_of(session: Session, cache: Path) -> Target:
+    """The session's tree as a target of package changes."""
+    return target_for(session.tree, cache, immutable=True)
+
+
+def plan_packages(
+    session: Session,
+    channels: Sequence[Channel],
+    change: Change,
+    cache: Path,
+    progress: Progress,
+    *,
+    manifest: Manifest | None = None,
+) -> Plan:
+    """What a change comes to in this session."""
+    return plan_change(target_of(session, cache), channels, change, progress, manifest=manifest)
+
+
+def change_packages(
+    session: Session, channels: Sequence[Channel], plan: Plan, cache: Path, progress: Progress
+) -> Result:
+    """Carry a plan out in the session; an error leaves the session uncommitted and the base untouched."""
+    return apply_plan(target_of(session, cache), channels, plan, progress)

@@ -1,0 +1,62 @@
+"""btrfs subvolumes: the only user of libbtrfsutil."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import btrfsutil
+
+from rastos.errors import HostError
+
+
+def create(path: Path) -> None:
+    """Make an empty subvolume."""
+    _call(btrfsutil.create_subvolume, path, os.fspath(path))
+
+
+def snapshot(source: Path, target: Path, *, read_only: bool = False) -> None:
+    """Make `target` a snapshot of `source`."""
+    _call(btrfsutil.create_snapshot, target, os.fspath(source), os.fspath(target), read_only=read_only)
+
+
+def set_read_only(path: Path, value: bool) -> None:
+    """Set or clear the subvolume's `ro` property: with it, nothing can write there, whatever the mount says."""
+    _call(btrfsutil.set_subvolume_read_only, path, os.fspath(path), value)
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether the subvolume has the `ro` property."""
+    return bool(_call(btrfsutil.get_subvolume_read_only, path, os.fspath(path)))
+
+
+def is_subvolume(path: Path) -> bool:
+    """Whether a path is a subvolume's root."""
+    return path.is_dir() and not path.is_symlink() and path.stat().st_ino == 256
+
+
+def delete(path: Path) -> None:
+    """Delete a subvolume with those nested in it; a path that is not there is no error."""
+    if not path.exists():
+        return
+    if is_read_only(path):
+        set_read_only(path, False)
+    _call(btrfsutil.delete_subvolume, path, os.fspath(path), recursive=True)
+
+
+def sync(path: Path) -> None:
+    """Commit the file system: all that was done before is durable after (libbtrfsutil, btrfs_util_sync)."""
+    _call(btrfsutil.sync, path, os.fspath(path))
+
+
+def _call(function: Callable[..., Any], path: Path, *arguments: object, **named: object) -> Any:
+    try:
+        return function(*arguments, **named)
+    except btrfsutil.BtrfsUtilError as error:
+        if error.errno in (28, 5):  # ENOSPC, EIO: said as what they are
+            raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
+        raise HostError(
+            f"btrfs refused: {error}", on=path, next_step="check with `btrfs check` that the file system is sound"
+        ) from error
