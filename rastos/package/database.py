@@ -129,7 +129,9 @@ class SyncIndex:
             try:
                 found = parse_desc(text, self.channel)
             except ValueError as error:
-                raise IntegrityError(f"a broken entry in the package database: {error}", on=f"{self.channel}: {name}") from error
+                raise IntegrityError(
+                    f"a broken entry in the package database: {error}", on=f"{self.channel}: {name}"
+                ) from error
             if found.name != name:
                 raise IntegrityError("an entry under another package's name", on=f"{self.channel}: {name}")
             self._records[name] = found

@@ -79,10 +79,14 @@ class Manifest:
     def _collect(self, name: str, trail: tuple[str, ...], found: dict[str, None]) -> None:
         if name in trail:
             circle = " → ".join([*trail[trail.index(name) :], name])
-            raise UserError(f"sets include each other in a circle: {circle}", on=self.path, next_step="remove one include")
+            raise UserError(
+                f"sets include each other in a circle: {circle}", on=self.path, next_step="remove one include"
+            )
         chosen = self.sets.get(name)
         if chosen is None:
-            raise UserError(f"there is no package set '{name}'", on=self.path, next_step=near(name, self.sets, "sets there are"))
+            raise UserError(
+                f"there is no package set '{name}'", on=self.path, next_step=near(name, self.sets, "sets there are")
+            )
         for other in chosen.include:
             self._collect(other, (*trail, name), found)
         found.update(dict.fromkeys(chosen.packages))
@@ -104,7 +108,9 @@ def load_manifest(path: Path) -> Manifest:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError("there is no package manifest", on=path, next_step="name one: --manifest packages.toml") from None
+        raise UserError(
+            "there is no package manifest", on=path, next_step="name one: --manifest packages.toml"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the manifest: {error}", on=path, next_step="check the file") from error
     try:
@@ -144,7 +150,9 @@ class _Reader:
         self.keys(document, ("schema", "packages", "sets", "channels", "prefer"), "")
         schema = document.get("schema", 1)
         if schema != 1:
-            raise self.fail(f"schema is {schema!r}, expected 1", "schema", "use a rastos that knows this schema, or schema = 1")
+            raise self.fail(
+                f"schema is {schema!r}, expected 1", "schema", "use a rastos that knows this schema, or schema = 1"
+            )
         sets = {}
         if "packages" in document:
             packages = self.names(document["packages"], "packages", "")
@@ -157,12 +165,16 @@ class _Reader:
             for other in chosen.include:
                 if other not in sets:
                     where = f"sets.{chosen.name}"
-                    raise self.fail(f"'{chosen.name}' includes an unknown set '{other}'", other, near(other, sets, "sets"), where)
+                    raise self.fail(
+                        f"'{chosen.name}' includes an unknown set '{other}'", other, near(other, sets, "sets"), where
+                    )
         channels = {name: self.channel(name, table) for name, table in self.table(document, "channels").items()}
         prefer = self.table(document, "prefer")
         for virtual, package in prefer.items():
             if not isinstance(package, str):
-                raise self.fail(f"prefer.{virtual} is {_kind(package)}, expected a package name", virtual, 'prefer.awk = "mawk"')
+                raise self.fail(
+                    f"prefer.{virtual} is {_kind(package)}, expected a package name", virtual, 'prefer.awk = "mawk"'
+                )
         manifest = Manifest(self.path, sets, channels, dict(prefer))
         manifest.select(sets)
         return manifest
@@ -170,7 +182,9 @@ class _Reader:
     def table(self, document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         value = document.get(key, {})
         if not isinstance(value, dict):
-            raise self.fail(f"{key} is {_kind(value)}, expected a table", key, f"write [{key}.NAME] with its keys below")
+            raise self.fail(
+                f"{key} is {_kind(value)}, expected a table", key, f"write [{key}.NAME] with its keys below"
+            )
         return value
 
     def keys(self, table: Mapping[str, Any], known: Sequence[str], where: str) -> None:
@@ -181,7 +195,9 @@ class _Reader:
 
     def names(self, value: Any, key: str, where: str) -> tuple[str, ...]:
         if not isinstance(value, list):
-            raise self.fail(f"{key} is {_kind(value)}, expected a list of names", key, f'{key} = ["name", "name"]', where)
+            raise self.fail(
+                f"{key} is {_kind(value)}, expected a list of names", key, f'{key} = ["name", "name"]', where
+            )
         for item in value:
             if not isinstance(item, str) or not _NAME.match(item):
                 text = item if isinstance(item, str) else str(item)
@@ -212,12 +228,16 @@ class _Reader:
         server = table.get("server", table.get("url", []))
         servers = (server,) if isinstance(server, str) else tuple(server) if isinstance(server, list) else None
         if servers is None or not all(isinstance(item, str) for item in servers):
-            raise self.fail(f"{where}.server is {_kind(server)}, expected an address or a list", "server", "give a URL", where)
+            raise self.fail(
+                f"{where}.server is {_kind(server)}, expected an address or a list", "server", "give a URL", where
+            )
         if kind == "pacman" and not servers:
             raise self.fail(f"{where} names no server", name, 'server = "https://…/$repo/os/$arch" or a folder', where)
         priority = table.get("priority", 50)
         if not isinstance(priority, int) or isinstance(priority, bool):
-            raise self.fail(f"{where}.priority is {_kind(priority)}, expected a whole number", "priority", "1 wins over 50", where)
+            raise self.fail(
+                f"{where}.priority is {_kind(priority)}, expected a whole number", "priority", "1 wins over 50", where
+            )
         return ChannelSpec(
             name=name,
             kind=kind,
@@ -233,7 +253,9 @@ class _Reader:
         if value is None:
             return None
         if not isinstance(value, str):
-            raise self.fail(f"{where}.keyring is {_kind(value)}, expected a path", "keyring", "give a keyring file", where)
+            raise self.fail(
+                f"{where}.keyring is {_kind(value)}, expected a path", "keyring", "give a keyring file", where
+            )
         return self.path.parent / value
 
     def siglevel(self, value: Any, where: str) -> tuple[str, str]:
@@ -250,10 +272,19 @@ class _Reader:
                     break
             else:
                 expected = "never, optional or required, also with Package or Database before it"
-                raise self.fail(f"{where}.siglevel has '{word}', expected {expected}", word, near(word, LEVELS, "levels"), where)
+                raise self.fail(
+                    f"{where}.siglevel has '{word}', expected {expected}", word, near(word, LEVELS, "levels"), where
+                )
         return levels[0], levels[1]
 
 
 def _kind(value: object) -> str:
-    names = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    names = {
+        str: "a string",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a table",
+    }
     return names.get(type(value), type(value).__name__)

@@ -16,6 +16,7 @@ from .records import PackageRecord
 from .resolve import Problem, Resolution, Wish, resolve
 from .target import Target
 
+_LINE = 200  # what is longer goes into the detail
 _KINDS = {
     "missing": "packages are not there",
     "dependency": "dependencies can't be met",
@@ -108,6 +109,7 @@ def plan_change(
             arch=target.arch,
             prefer=manifest.prefer if manifest else {},
             alternatives=alternatives_of,
+            shown=shown_version,
         )
         if found.problems:
             raise unsolvable(found.problems, target)
@@ -143,10 +145,12 @@ def unsolvable(problems: Sequence[Problem], target: Target) -> UserError:
     lines = [str(problem) for problem in problems]
     kinds = list(dict.fromkeys(problem.kind for problem in problems))
     near = next((problem.near for problem in problems if problem.near), ())
-    step = f"did you mean '{near[0]}'? `rastos package search` finds more" if near else "change what is asked for"
-    if len(lines) == 1:
-        return UserError(lines[0], on=target.root, next_step=f"{step}; nothing was changed")
-    what = f"{len(lines)} problems: " + " and ".join(_KINDS[kind] for kind in kinds)
+    if len(lines) == 1 and len(lines[0]) < _LINE:
+        names = " or ".join(f"'{name}'" for name in near)
+        step = f"did you mean {names}? `rastos package search` finds more" if near else "change what is asked for"
+        return UserError(problems[0].text, on=target.root, next_step=f"{step}; nothing was changed")
+    count = f"{len(lines)} problems: " if len(lines) > 1 else ""
+    what = count + " and ".join(_KINDS[kind] for kind in kinds)
     return UserError(what, on=target.root, next_step="see the list; nothing was changed", detail="\n".join(lines))
 
 
@@ -194,4 +198,4 @@ def shown_version(version: str) -> str:
     """An installed version as its distribution writes it (Debian's mapped versions are recognised)."""
     from .channels.debian import decode
 
-    return decode(version)
+    return decode(version) if version else ""

@@ -72,7 +72,9 @@ def search(
         try:
             patterns.append(re.compile(word.encode(), re.IGNORECASE))
         except re.error as error:
-            raise UserError(f"not a regular expression: {error}", on=word, next_step="quote it with \\Q, or search plain words") from error
+            raise UserError(
+                f"not a regular expression: {error}", on=word, next_step="quote it with \\Q, or search plain words"
+            ) from error
     found = []
     by_name = {channel.name: channel for channel in channels}
     for index in load_indexes(channels, progress, offline=offline):

@@ -96,7 +96,9 @@ class LocalRepository:
 
         entry = self.find(name)
         if entry is None:
-            raise UserError(f"no package '{name}' in the local repository", on=self.directory, next_step="see what is there")
+            raise UserError(
+                f"no package '{name}' in the local repository", on=self.directory, next_step="see what is there"
+            )
         with locked(self.directory / LOCK, f"removing {name} from the repository", wait=30.0):
             self.write(item.record for item in self.packages() if item.name != name)
             entry.path.unlink(missing_ok=True)

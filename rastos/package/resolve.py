@@ -58,9 +58,13 @@ def resolve(
     arch: str,
     prefer: Mapping[str, str] | None = None,
     alternatives: Alternatives = lambda text: None,
+    shown: Callable[[str], str] = str,
 ) -> Resolution:
-    """Solve a wish; `indexes` in order of priority, `alternatives` splits a channel's or-groups, first choice first."""
-    return _Resolver(indexes, installed, arch, prefer or {}, alternatives).solve(wish)
+    """Solve a wish; `indexes` in order of priority.
+
+    `alternatives` splits a channel's or-groups, first choice first; `shown` writes a version as people know it.
+    """
+    return _Resolver(indexes, installed, arch, prefer or {}, alternatives, shown).solve(wish)
 
 
 class _Resolver:
@@ -71,12 +75,14 @@ class _Resolver:
         arch: str,
         prefer: Mapping[str, str],
         alternatives: Alternatives,
+        shown: Callable[[str], str],
     ) -> None:
         self.indexes = indexes
         self.installed = installed
         self.arch = arch
         self.prefer = prefer
         self.alternatives = alternatives
+        self.shown = shown
         self.chosen: dict[str, PackageRecord] = {}
         self.parent: dict[str, str] = {}
         self.explicit: set[str] = set()
@@ -180,10 +186,12 @@ class _Resolver:
         if found:
             self._problem("arch", f"{found[0].name} is for {found[0].arch}, this tree is {self.arch}")
         elif not indexes:
-            self._problem("missing", f"there is no channel '{text.partition('/')[0]}'", tuple(i.channel for i in self.indexes))
+            self._problem(
+                "missing", f"there is no channel '{text.partition('/')[0]}'", tuple(i.channel for i in self.indexes)
+            )
         else:
-            offered = [f"{r.name} {r.version}" for r in self._named(Dependency(wanted.name), indexes)]
-            said = f"no channel has {text}" + (f", only {', '.join(offered)}" if offered else "")
+            offered = [self._show(r) for r in self._named(Dependency(wanted.name), indexes)]
+            said = f"no channel has {self._show_dependency(text)}" + (f", only {', '.join(offered)}" if offered else "")
             self._problem("missing", said, () if offered else self._near(wanted.name))
 
     def _upgrade(self) -> None:
@@ -205,17 +213,19 @@ class _Resolver:
             if self._fits(candidate) and not self._clashes(candidate) and not self._locked(candidate):
                 self._choose(candidate, by.name)
                 return
-        shown = " or ".join(self.alternatives(text) or (text,))
+        shown = self._show_dependency(text)
         if candidates and not any(self._fits(candidate) for candidate in candidates):
             wrong = candidates[0]
-            self._problem("arch", f"{by.name} needs {shown}: {wrong.name} is for {wrong.arch}, this tree is {self.arch}")
+            self._problem(
+                "arch", f"{by.name} needs {shown}: {wrong.name} is for {wrong.arch}, this tree is {self.arch}"
+            )
         elif candidates:
             against = self._clashes(candidates[0])
             reason = f"conflicts with {against.name}" if against else "is to be removed"
-            self._problem("dependency", f"{by.name} {by.version} needs {shown}, but {candidates[0].name} {reason}")
+            self._problem("dependency", f"{self._show(by)} needs {shown}, but {candidates[0].name} {reason}")
         else:
-            offered = [f"{r.name} {r.version}" for r in self._named(Dependency(wanted.name), self.indexes)]
-            said = f"{by.name} {by.version} needs {shown}, which no channel has"
+            offered = [self._show(r) for r in self._named(Dependency(wanted.name), self.indexes)]
+            said = f"{self._show(by)} needs {shown}, which no channel has"
             said += f" (there is {', '.join(offered)})" if offered else ""
             self._problem("dependency", said, () if offered else self._near(wanted.name))
 
@@ -275,6 +285,7 @@ class _Resolver:
         """Installed packages whose dependencies the change breaks: upgrade them, or say so."""
         if not self.chosen and not self.removed:
             return
+        needed: dict[str, list[str]] = {}
         for name, record in sorted(self.installed.items()):
             if name in self.chosen or name in self.removed:
                 continue
@@ -286,7 +297,14 @@ class _Resolver:
                 if newer and compare_versions(newer.version, record.version) > 0:
                     self._choose(newer, "")
                     break
-                self._problem("removal", f"{name} needs {text}, which the change would take away")
+                gone = next((old for old in self.removed if satisfies(self.removed[old], wanted)), "")
+                if gone:
+                    needed.setdefault(gone, []).append(name)
+                else:
+                    said = f"{self._show(record)} needs {self._show_dependency(text)}, which would be replaced"
+                    self._problem("removal", said)
+        for gone, names in sorted(needed.items()):
+            self._problem("removal", f"{gone} is needed by {', '.join(dict.fromkeys(names))}")
 
     # conflicts
 
@@ -325,12 +343,19 @@ class _Resolver:
                     self.removed[other.name] = other
                     self._fall(other)
                     continue
-                pair = " and ".join(sorted((_shown(record), _shown(other))))
+                pair = " and ".join(sorted((self._show(record), self._show(other))))
                 self._problem("conflict", f"{pair} can't be together")
         if self.removed:
             self._left_behind()
 
     # the answer
+
+    def _show(self, record: PackageRecord) -> str:
+        return f"{record.name} {self.shown(record.version)}"
+
+    def _show_dependency(self, text: str) -> str:
+        parts = [parse_dependency(part) for part in self.alternatives(text) or (text,)]
+        return " or ".join(part.name + part.operator + self.shown(part.version) for part in parts)
 
     def _problem(self, kind: str, text: str, near: tuple[str, ...] = ()) -> None:
         self.problems[Problem(kind, text, near)] = None
@@ -373,7 +398,3 @@ class _Resolver:
 
 def _names(record: PackageRecord) -> set[str]:
     return {record.name, *(parse_dependency(text).name for text in record.provides)}
-
-
-def _shown(record: PackageRecord) -> str:
-    return f"{record.name} {record.version}"

@@ -69,7 +69,9 @@ def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress
         for intent in journal.open_intents():
             progress.note("an earlier change of this tree did not finish; this one goes over it", "warning")
             intent.close()
-        intent = journal.begin("packages", root=str(target.root), install=plan.order, remove=[p.name for p in plan.remove])
+        intent = journal.begin(
+            "packages", root=str(target.root), install=plan.order, remove=[p.name for p in plan.remove]
+        )
         removed = [package.name for package in plan.remove]
         old_modules = _releases(target, [package.name for package in (*plan.upgrade, *plan.remove)])
         for channel in channels:
@@ -118,7 +120,9 @@ def _wanted(plan: Plan, channels: Sequence[Channel]) -> list[tuple[Channel, list
     by_name = {channel.name: channel for channel in channels}
     unknown = sorted(set(groups) - set(by_name))
     if unknown:
-        raise UserError(f"the plan needs the channel '{unknown[0]}'", next_step="make the plan again with these channels")
+        raise UserError(
+            f"the plan needs the channel '{unknown[0]}'", next_step="make the plan again with these channels"
+        )
     return [(by_name[name], items) for name, items in groups.items()]
 
 
@@ -236,5 +240,7 @@ def _verify(target: Target, plan: Plan) -> None:
             "the package database does not say what was done",
             on=target.database,
             next_step="apply again; if it stays so, make the tree again",
-            detail="\n".join([*(f"{name} is missing" for name in missing), *(f"{name} is still there" for name in left)]),
+            detail="\n".join(
+                [*(f"{name} is missing" for name in missing), *(f"{name} is still there" for name in left)]
+            ),
         )

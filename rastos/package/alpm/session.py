@@ -104,7 +104,9 @@ def _refusal(message: Failed, root: str) -> RastosError:
     if message.number == _HANDLE_LOCK:
         return BusyError("the package database is locked", on=root, holder="another package program")
     if message.number == _DISK_SPACE:
-        return HostError("the disk is too small for these packages", on=root, next_step="free space; nothing was changed")
+        return HostError(
+            "the disk is too small for these packages", on=root, next_step="free space; nothing was changed"
+        )
     if message.stage == "commit":
         said = f"libalpm stopped: {message.message}"
         step = "see the list; what was complete before stays, the rest was not begun"

@@ -25,7 +25,9 @@ class LocalChannel:
     def refresh(self, progress: Progress, *, offline: bool = False) -> SyncDatabase:
         """The repository's own database. UserError: there is none."""
         if not self.repository.database.is_file():
-            raise UserError("there is no package repository here", on=self.repository.directory, next_step="check the path")
+            raise UserError(
+                "there is no package repository here", on=self.repository.directory, next_step="check the path"
+            )
         return SyncDatabase(self.name, self.repository.database, "never")
 
     def fetch(self, packages: Sequence[Wanted], into: Path, progress: Progress) -> None:

@@ -36,10 +36,16 @@ class PacmanChannel:
         database = self.cache / f"{self.name}.db"
         if offline:
             if not database.is_file():
-                raise HostError("this channel's database is not cached", on=self.name, next_step="run without --offline")
+                raise HostError(
+                    "this channel's database is not cached", on=self.name, next_step="run without --offline"
+                )
             return SyncDatabase(self.name, database, "never")
         lock = locked(self.cache / "lock", f"refreshing {self.name}", wait=60.0)
-        with progress.step(f"{self.name}: package index") as step, lock, working_directory(self.cache, "index-") as work:
+        with (
+            progress.step(f"{self.name}: package index") as step,
+            lock,
+            working_directory(self.cache, "index-") as work,
+        ):
             fetched = self._from_servers(f"{self.name}.db", work / database.name)
             self._check(fetched, self.spec.siglevel[0], work, f"the database of '{self.name}'")
             index = SyncIndex.load(fetched, self.name)

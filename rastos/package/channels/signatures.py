@@ -28,7 +28,7 @@ def verify_detached(path: Path, signature: Path, keyring: Path, work: Path, what
     with working_directory(work, "keyring-") as folder:
         ring = folder / "keyring.gpg"
         ring.write_bytes(_binary(keyring.read_bytes()))
-        argv = ["gpgv", "--homedir", folder, "--status-fd", "1", "--keyring", ring, signature, path]
+        argv: list[str | Path] = ["gpgv", "--homedir", folder, "--status-fd", "1", "--keyring", ring, signature, path]
         result = run(argv, check=False, what=f"check the signature of {what}")
     words = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("[GNUPG:] ")]
     reason = next((text for word, text in _REFUSED.items() if word in words), "")
