@@ -78,7 +78,10 @@ def _item(path: Path) -> Item:
 
 def plan_merge(base: Tree, ours: Tree, theirs: Tree) -> EtcMerge:
     """Decide, path by path; pure."""
-    take, remove, entries, conflicts = [], [], [], []
+    take: list[str] = []
+    remove: list[str] = []
+    entries: list[str] = []
+    conflicts: list[str] = []
     for path in sorted(base.keys() | ours.keys() | theirs.keys()):
         was, mine, new = base.get(path), ours.get(path), theirs.get(path)
         if _matches(path, OURS_ALONE) or mine == new:

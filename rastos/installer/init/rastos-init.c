@@ -1,0 +1,162 @@
+/* rastos-init: the first program of a deployment, as PID 1, before systemd.
+ *
+ * The kernel has mounted the snapshot's tree read-only as the root. systemd reads /etc before it mounts anything, so this
+ * deployment's /etc has to be there first; the state subvolumes come with it. Then systemd takes over the same PID.
+ *
+ * Which deployment: rastos.deployment=N on the kernel command line. Which device: the one whose btrfs has the file system
+ * id of "/", found by its super block, because "/dev/root" has no node and udev doesn't run yet.
+ *
+ * Copyright: the rastOS authors. License: GPL-3.0-or-later.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <linux/btrfs.h>
+
+#define SUPER_OFFSET 0x10000 /* Documentation/filesystems/btrfs: primary super block */
+#define FSID_AT 0x20
+#define MAGIC_AT 0x40
+#define MAGIC "_BHRfS_M"
+#define WAIT_SECONDS 10
+
+static const char *const inits[] = {"/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/sbin/init", NULL};
+
+static void say(const char *format, ...)
+{
+	va_list words;
+	int console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+
+	va_start(words, format);
+	vdprintf(console >= 0 ? console : 2, format, words);
+	va_end(words);
+	if (console >= 0)
+		close(console);
+}
+
+/* Without its /etc this deployment is not what was asked for: say why, and let the boot counter fall back. */
+static void give_up(const char *what, const char *on)
+{
+	say("rastos-init: %s %s: %s\nrastos-init: rebooting in %d s\n", what, on, strerror(errno), WAIT_SECONDS);
+	sleep(WAIT_SECONDS);
+	sync();
+	reboot(RB_AUTOBOOT);
+	_exit(1);
+}
+
+static int deployment_number(void)
+{
+	static char line[8192];
+	int file = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t got = file >= 0 ? read(file, line, sizeof line - 1) : -1;
+	char *word, *rest = NULL;
+	int number = 0;
+
+	if (file >= 0)
+		close(file);
+	if (got < 0)
+		return 0;
+	line[got] = '\0';
+	for (word = strtok_r(line, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest))
+		if (strncmp(word, "rastos.deployment=", 18) == 0)
+			number = atoi(word + 18);
+	return number;
+}
+
+static int has_fsid(const char *device, const unsigned char *fsid)
+{
+	unsigned char block[0x48];
+	int file = open(device, O_RDONLY | O_CLOEXEC);
+	int same = 0;
+
+	if (file < 0)
+		return 0;
+	if (pread(file, block, sizeof block, SUPER_OFFSET) == (ssize_t)sizeof block)
+		same = memcmp(block + MAGIC_AT, MAGIC, 8) == 0 && memcmp(block + FSID_AT, fsid, BTRFS_FSID_SIZE) == 0;
+	close(file);
+	return same;
+}
+
+/* The block device of the root file system, into path; 0 when there is none. */
+static int root_device(char *path, size_t size)
+{
+	struct btrfs_ioctl_fs_info_args info = {0};
+	struct dirent *entry;
+	int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int failed = root < 0 || ioctl(root, BTRFS_IOC_FS_INFO, &info) != 0;
+	DIR *folder;
+
+	if (root >= 0)
+		close(root);
+	if (failed)
+		return 0;
+	folder = opendir("/sys/class/block");
+	if (!folder)
+		return 0;
+	while ((entry = readdir(folder))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, size, "/dev/%s", entry->d_name);
+		if (has_fsid(path, info.fsid)) {
+			closedir(folder);
+			return 1;
+		}
+	}
+	closedir(folder);
+	errno = ENODEV;
+	return 0;
+}
+
+static void mount_subvolume(const char *device, const char *subvolume, const char *target, unsigned long flags)
+{
+	char options[128];
+
+	snprintf(options, sizeof options, "subvol=%s", subvolume);
+	if (mount(device, target, "btrfs", flags, options) != 0)
+		give_up("cannot mount", subvolume);
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const state[] = {"var", "home", "root", "srv"};
+	struct stat found;
+	char device[300], subvolume[64], target[16];
+	int number, made_proc, made_sys, i;
+
+	(void)argc;
+	umask(022);
+	made_proc = stat("/proc/self", &found) != 0 && mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "") == 0;
+	made_sys = stat("/sys/class", &found) != 0 && mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "") == 0;
+	if (stat("/dev/null", &found) != 0)
+		mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755");
+	number = deployment_number();
+	if (number > 0) {
+		if (!root_device(device, sizeof device))
+			give_up("no device has the root file system of", "/");
+		snprintf(subvolume, sizeof subvolume, "deployments/%d/etc", number);
+		mount_subvolume(device, subvolume, "/etc", MS_NOATIME);
+		for (i = 0; i < (int)(sizeof state / sizeof *state); i++) {
+			snprintf(subvolume, sizeof subvolume, "state/%s", state[i]);
+			snprintf(target, sizeof target, "/%s", state[i]);
+			mount_subvolume(device, subvolume, target, MS_NOATIME);
+		}
+	}
+	if (made_sys)
+		umount2("/sys", MNT_DETACH);
+	if (made_proc)
+		umount2("/proc", MNT_DETACH);
+	for (i = 0; inits[i]; i++) {
+		argv[0] = (char *)inits[i];
+		execv(inits[i], argv);
+	}
+	give_up("cannot start", inits[0]);
+	return 1;
+}

@@ -1,0 +1,130 @@
+"""Opening an image file: its btrfs mounted privately, its ESP at hand, nothing left behind however we end."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rastos.errors import BusyError, ExternalError, UserError
+from rastos.host import attached, locked, mounted, private_mounts, require_root, run, spawn, working_directory
+from rastos.snapshot import Esp, MtoolsEsp
+
+from .partition import ESP_TYPE, ROOT_TYPE, Partition, read_layout
+
+OPTIONS = ("noatime", "subvolid=5", "compress=zstd:1")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenImage:
+    """An opened image: `disk` is its raw view, `top` the mounted btrfs top level."""
+
+    path: Path
+    format: str
+    disk: Path
+    top: Path
+    esp: Esp
+    partitions: tuple[Partition, ...]
+
+
+def image_format(path: Path) -> str:
+    """raw or qcow2. Raises UserError for what isn't an image, BusyError while a VM runs on it."""
+    if not path.is_file():
+        raise UserError(
+            "there is no such image", on=path, next_step="make one: `rastos image create`, or check the name"
+        )
+    done = run(["qemu-img", "info", "--output=json", path], check=False)
+    if done.status != 0:
+        if "lock" in done.stderr:
+            raise BusyError("the image is in use", on=path, holder="a running virtual machine")
+        raise UserError("this is not an image qemu-img can read", on=path, next_step="name a qcow2 or raw image")
+    name = str(json.loads(done.stdout)["format"])
+    if name not in ("raw", "qcow2"):
+        raise UserError(
+            f"images of format {name} can't be changed", on=path, next_step="convert it: qemu-img convert -O qcow2"
+        )
+    return name
+
+
+@contextmanager
+def image_lock(path: Path, purpose: str, *, shared: bool = False) -> Iterator[None]:
+    """The lock of an image, beside it (a lock on the image itself would stop QEMU)."""
+    with locked(path.with_name(f".{path.name}.lock"), purpose, shared=shared):
+        yield
+
+
+@contextmanager
+def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImage]:
+    """Open an image for the length of the block.
+
+    raw: loop device at the partition's offset. qcow2: qemu-storage-daemon shows it as a file by FUSE, loop on that.
+    Raises UserError (not an image of ours), BusyError (in use), HostError (not root).
+    """
+    require_root("open an image")
+    path = path.absolute()
+    kind = image_format(path)
+    with ExitStack() as stack:
+        if writable:
+            stack.enter_context(image_lock(path, purpose))
+            _check_unused(path)
+        private_mounts()
+        place = stack.enter_context(working_directory(Path("/run"), "rastos"))
+        disk = path if kind == "raw" else stack.enter_context(_exported(path, place, writable=writable))
+        partitions = read_layout(disk)
+        esp, root = _find(partitions, ESP_TYPE, path), _find(partitions, ROOT_TYPE, path)
+        device = stack.enter_context(attached(disk, offset=root.start, size=root.size, read_only=not writable))
+        (place / "top").mkdir()
+        # a device that is only read may have an unclean log: replaying it would be a write
+        options = OPTIONS if writable else (*OPTIONS, "rescue=nologreplay")
+        top = stack.enter_context(mounted(device, place / "top", "btrfs", options, read_only=not writable))
+        yield OpenImage(path, kind, disk, top, MtoolsEsp(disk, esp.start, esp.size), partitions)
+
+
+def _check_unused(path: Path) -> None:
+    """QEMU locks the images it uses (fcntl); asking for a writable open tells whether somebody has it."""
+    done = run(["qemu-io", "-c", "quit", path], check=False)
+    if done.status != 0 and "lock" in done.stderr:
+        raise BusyError("the image is in use", on=path, holder="a running virtual machine")
+
+
+def _find(partitions: tuple[Partition, ...], kind: str, path: Path) -> Partition:
+    for part in partitions:
+        if part.type == kind:
+            return part
+    what = "EFI system partition" if kind == ESP_TYPE else "root partition"
+    raise UserError(
+        f"the image has no {what}", on=path, next_step="only images made by `rastos image create` can be opened"
+    )
+
+
+@contextmanager
+def _exported(path: Path, place: Path, *, writable: bool) -> Iterator[Path]:
+    """A qcow2 as a raw file, by FUSE; the daemon dies with us and its mount is in our namespace only."""
+    target = place / "disk"
+    target.touch()
+    log = place / "export.log"
+    node = {"driver": "qcow2", "node-name": "image", "file": {"driver": "file", "filename": os.fspath(path)}}
+    if not writable:
+        node["read-only"] = True
+        node["file"]["read-only"] = True  # type: ignore[index]
+    else:
+        node["discard"] = "unmap"
+    export = (
+        f"type=fuse,id=disk,node-name=image,mountpoint={target},writable={'on' if writable else 'off'},allow-other=off"
+    )
+    argv = ["qemu-storage-daemon", "--blockdev", json.dumps(node), "--export", export]
+    before = os.stat(target).st_dev
+    with log.open("wb") as words, spawn(argv, stdout=words, stderr=words) as daemon:
+        deadline = time.monotonic() + 20
+        while os.stat(target).st_dev == before:
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                text = log.read_text(errors="replace").strip()
+                if "lock" in text:
+                    raise BusyError("the image is in use", on=path, holder="a running virtual machine")
+                raise ExternalError("could not open the qcow2", on=path, argv=argv, status=daemon.poll(), tail=text)
+            time.sleep(0.005)
+        yield target
