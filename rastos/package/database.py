@@ -76,10 +76,11 @@ class SyncIndex:
         return index
 
     def _walk(self, data: bytes) -> None:
-        position, end, long_name = 0, len(data), b""
+        position, end, long_name, complete = 0, len(data), b"", False
         while position + 512 <= end:
             header = data[position : position + 512]
             if header[0] == 0 and not header.strip(b"\0"):
+                complete = True
                 break
             size = int(header[124:136].rstrip(b"\0 ") or b"0", 8)
             kind = header[156:157]
@@ -100,6 +101,8 @@ class SyncIndex:
                 name, long_name = long_name, b""
             if kind in (b"0", b"\0") and name.endswith((b"/desc", b"/depends")):
                 self._take(name.decode(), data[start : start + size])
+        if not complete:  # a cut zstd stream reads as a short one, without an error
+            raise ValueError("it ends before its end")
 
     def _take(self, path: str, body: bytes) -> None:
         folder = path.removeprefix("./").rsplit("/", 1)[0]

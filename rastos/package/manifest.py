@@ -117,7 +117,8 @@ def load_manifest(path: Path) -> Manifest:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+), column (\d+)", str(error))
-        where = f"{path}:{found[1]}:{found[2]}" if found else f"{path}:{len(text.splitlines())}:1"
+        last = text.splitlines() or [""]
+        where = f"{path}:{found[1]}:{found[2]}" if found else f"{path}:{len(last)}:{len(last[-1]) + 1}"
         reason = str(error).split(" (at ")[0]
         raise UserError(f"malformed TOML: {reason}", on=where, next_step="correct that line (TOML 1.0)") from error
     return _Reader(path, text).manifest(document)

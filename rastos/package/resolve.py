@@ -217,7 +217,7 @@ class _Resolver:
         if candidates and not any(self._fits(candidate) for candidate in candidates):
             wrong = candidates[0]
             self._problem(
-                "arch", f"{by.name} needs {shown}: {wrong.name} is for {wrong.arch}, this tree is {self.arch}"
+                "arch", f"{self._show(by)} needs {shown}: {wrong.name} is for {wrong.arch}, this tree is {self.arch}"
             )
         elif candidates:
             against = self._clashes(candidates[0])
