@@ -178,8 +178,8 @@ def read_local(database: Path) -> dict[str, PackageRecord]:
     if not folder.is_dir():
         return found
     for entry in sorted(folder.iterdir()):
-        if not entry.is_dir():
-            continue
+        if not entry.is_dir() or not (entry / "desc").is_file():
+            continue  # without a desc it was being unpacked when libalpm died: see `recovery`
         try:
             record = parse_desc((entry / "desc").read_text(encoding="utf-8", errors="replace"))
         except (OSError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from rastos.errors import UserError
@@ -13,6 +13,7 @@ from .channels import Channel, alternatives_of
 from .database import SyncIndex, read_local
 from .manifest import Manifest
 from .records import PackageRecord
+from .recovery import torn_packages
 from .resolve import Problem, Resolution, Wish, resolve
 from .target import Target
 
@@ -100,6 +101,9 @@ def plan_change(
 ) -> Plan:
     """What a change comes to. UserError lists everything that stands against it; nothing is written."""
     installed = read_local(target.database)
+    # what was being unpacked when libalpm died is completed by the next change
+    torn = tuple(name for name in torn_packages(target.database) if name not in (*change.remove, *installed))
+    change = replace(change, install=tuple(dict.fromkeys((*change.install, *torn))))
     indexes = load_indexes(channels, progress, offline=offline) if change.install or change.upgrade else []
     with progress.step("resolving") as step:
         found = resolve(

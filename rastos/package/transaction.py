@@ -13,12 +13,13 @@ from rastos.errors import HostError, IntegrityError, UserError
 from rastos.progress import Progress
 
 from .alpm.protocol import TransactionRequest
-from .alpm.session import run_transaction
+from .alpm.session import clear_stale_lock, run_transaction
 from .channels import Channel, Wanted
 from .database import installed_files, read_local
 from .inspection import inspect_packages
 from .plan import Plan
 from .records import PackageRecord
+from .recovery import clear_torn
 from .repository import pack_database
 from .target import Target
 
@@ -73,6 +74,8 @@ def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress
             "packages", root=str(target.root), install=plan.order, remove=[p.name for p in plan.remove]
         )
         removed = [package.name for package in plan.remove]
+        clear_stale_lock(target.database / "db.lck", progress)
+        clear_torn(target, progress)
         old_modules = _releases(target, [package.name for package in (*plan.upgrade, *plan.remove)])
         for channel in channels:
             if removed and hasattr(channel, "before_removal"):

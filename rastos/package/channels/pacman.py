@@ -7,6 +7,7 @@ import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from rastos.errors import ExternalError, HostError, IntegrityError, RastosError, UserError
 from rastos.progress import Progress
@@ -117,10 +118,7 @@ class PacmanChannel:
                 failure = error
                 continue
             if self.spec.siglevel[0] != "never":
-                try:
-                    fetch(Request(f"{server}/{name}.sig", target.with_name(f"{target.name}.sig"), None, None))
-                except (HostError, ExternalError):
-                    pass  # unsigned: whether that is enough is decided when it is checked
+                self._fetch_signature(name, target.with_name(f"{target.name}.sig"), (server,))
             return target
         assert failure is not None
         raise failure
@@ -137,7 +135,7 @@ class PacmanChannel:
             except ValueError as error:
                 raise IntegrityError(f"the signature of {package.name} is damaged", on=self.name) from error
         else:
-            self._fetch_signature(package, signature)
+            self._fetch_signature(package.filename, signature, self.servers)
         try:
             return self._check(path, level, into, f"{package.name} {package.version}")
         except IntegrityError:
@@ -146,12 +144,16 @@ class PacmanChannel:
         finally:
             signature.unlink(missing_ok=True)
 
-    def _fetch_signature(self, package: Wanted, signature: Path) -> None:
+    def _fetch_signature(self, name: str, signature: Path, servers: Sequence[str]) -> None:
+        """Fetch it where there is one; whether none is enough is decided when the file is checked."""
         from rastos.host import Request, fetch
 
-        for server in self.servers:
+        for server in servers:
+            url = f"{server}/{name}.sig"
+            if url.startswith("file://") and not Path(unquote(url.removeprefix("file://"))).exists():
+                continue
             try:
-                fetch(Request(f"{server}/{package.filename}.sig", signature, None, None))
+                fetch(Request(url, signature, None, None))
                 return
             except (HostError, ExternalError):
                 continue
