@@ -107,12 +107,8 @@ def _exported(path: Path, place: Path, *, writable: bool) -> Iterator[Path]:
     target = place / "disk"
     target.touch()
     log = place / "export.log"
-    node = {"driver": "qcow2", "node-name": "image", "file": {"driver": "file", "filename": os.fspath(path)}}
-    if not writable:
-        node["read-only"] = True
-        node["file"]["read-only"] = True  # type: ignore[index]
-    else:
-        node["discard"] = "unmap"
+    file = {"driver": "file", "filename": os.fspath(path), "read-only": not writable}
+    node = {"driver": "qcow2", "node-name": "image", "file": file, "read-only": not writable, "discard": "unmap"}
     export = (
         f"type=fuse,id=disk,node-name=image,mountpoint={target},writable={'on' if writable else 'off'},allow-other=off"
     )

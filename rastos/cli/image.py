@@ -1,0 +1,204 @@
+"""`rastos image`: create and inspect here; boot and test in image_vm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rastos.cli import render
+from rastos.cli.app import Application
+from rastos.cli.options import chosen_image, dry_run_option, image_option, json_option
+
+if TYPE_CHECKING:
+    from rastos.installer import Image, ImagePlan, ImageProfile, Inspection
+
+FROM_VM = ("boot", "test")
+
+
+class ImageGroup(click.Group):
+    """Adds the commands that run machines, imported when called or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which they are used."""
+        return [*super().list_commands(ctx), *FROM_VM]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by name; None for an unknown one."""
+        if cmd_name in FROM_VM:
+            from rastos.cli import image_vm
+
+            command = getattr(image_vm, cmd_name)
+            assert isinstance(command, click.Command)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=ImageGroup)
+def image() -> None:
+    """Create, inspect, boot and test disk images."""
+
+
+@image.command()
+@click.option("--profile", default="server", show_default=True, metavar="NAME", help="Image profile (or a .toml file).")
+@click.option("--packages", type=click.Path(path_type=Path, dir_okay=False), help="Manifest (default: packages.toml).")
+@click.option("--kernel", metavar="PROFILE|PACKAGE", help="Kernel profile or package, instead of the profile's.")
+@click.option("--format", "kind", type=click.Choice(["qcow2", "raw"]), help="Instead of the profile's.")
+@click.option("--size", metavar="SIZE", help="Size of the disk, such as 4G.")
+@click.option("--hostname", metavar="NAME", help="Instead of the profile's.")
+@click.option("--root-password", metavar="TEXT", help="Root's password; '-' asks for it. Without one root is locked.")
+@click.option(
+    "--ssh-key",
+    "keys",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Public key file for root; may be repeated.",
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the image.")
+@click.option("--force", is_flag=True, help="Overwrite an image that is there.")
+@dry_run_option
+@json_option
+@click.pass_obj
+def create(
+    app: Application,
+    profile: str,
+    packages: Path | None,
+    kernel: str | None,
+    kind: str | None,
+    size: str | None,
+    hostname: str | None,
+    root_password: str | None,
+    keys: tuple[Path, ...],
+    output: Path | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Create a disk image from an image profile, a manifest and a kernel.
+
+    Example: rastos image create --profile server --kernel container --ssh-key ~/.ssh/id_ed25519.pub
+    """
+    from dataclasses import replace
+
+    from rastos.errors import UserError
+    from rastos.installer import create_image, load_image_profile, plan_image
+    from rastos.installer.profiles import parse_size
+    from rastos.package import LocalRepository, load_manifest, open_channels
+
+    chosen: ImageProfile = load_image_profile(profile, app.config.profile_folders)
+    chosen = replace(
+        chosen,
+        kernel=kernel or chosen.kernel,
+        format=kind or chosen.format,
+        hostname=hostname or chosen.hostname,
+        size=parse_size(size, what="--size") if size else chosen.size,
+        root_password=_hashed(root_password) if root_password else chosen.root_password,
+        ssh_keys=(*chosen.ssh_keys, *(_public_key(path) for path in keys)),
+    )
+    target = (output or app.config.output / f"{chosen.name}.{chosen.format}").absolute()
+    manifest = load_manifest(packages or app.config.manifest)
+    repository = LocalRepository(app.config.repository)
+    channels = open_channels(manifest, cache=app.config.cache, repository=repository)
+    plan = plan_image(
+        chosen, manifest, channels, repository, output=target, cache=app.config.cache, progress=app.progress
+    )
+    if not as_json:
+        _show_plan(app, plan)
+    if dry_run:
+        if as_json:
+            app.out.json(plan.to_json())
+        return
+    if target.exists() and not force:
+        raise UserError(
+            "there is an image already", on=target, next_step="overwrite it with --force, or name another --output"
+        )
+    made = create_image(plan, channels, cache=app.config.cache, progress=app.progress)
+    if as_json:
+        app.out.json({**plan.to_json(), "bytes_on_disk": made.bytes_on_disk, "seconds": dict(made.seconds)})
+    else:
+        _show_made(app, made)
+
+
+def _show_plan(app: Application, plan: ImagePlan) -> None:
+    rows = [
+        ["image", f"{plan.output} ({plan.profile.format}, {render.size(plan.layout.size)})"],
+        ["profile", f"{plan.profile.name}: {plan.profile.description}"],
+        ["kernel", f"{plan.kernel} {plan.kernel_version}"],
+        ["packages", f"{len(plan.packages.install)}, {render.size(plan.packages.installed_size)} installed"],
+        ["ESP, root", f"{render.size(plan.layout.esp.size)}, {render.size(plan.layout.root.size)}"],
+        ["built before", "yes: comes from the cache" if plan.cached else "no"],
+    ]
+    for name, value in rows:
+        app.out.say(f"{name:>12}  {value}")
+
+
+def _show_made(app: Application, made: Image) -> None:
+    how = "from the cache" if made.cached else "created"
+    app.out.print(f"{made.path}: {how}, {render.size(made.bytes_on_disk)} on disk")
+    app.out.say(f"next: rastos image test --image {made.path}")
+
+
+def _hashed(password: str) -> str:
+    from rastos.host import run
+
+    text = (
+        click.prompt("Root password", hide_input=True, confirmation_prompt=True, err=True)
+        if password == "-"
+        else password
+    )
+    return run(["openssl", "passwd", "-6", "-stdin"], stdin=text, what="hash the password").stdout.strip()
+
+
+def _public_key(path: Path) -> str:
+    from rastos.errors import UserError
+
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    if "\n" in text or not text.startswith(("ssh-", "ecdsa-", "sk-")):
+        raise UserError("this is not a public SSH key", on=path, next_step="name the .pub file")
+    return text
+
+
+@image.command()
+@image_option
+@json_option
+@click.pass_obj
+def inspect(app: Application, image: Path | None, as_json: bool) -> None:
+    """Show partitions, snapshots, deployments, boot entries and sizes of an image."""
+    from rastos.installer import inspect_image
+
+    found: Inspection = inspect_image(chosen_image(image, app.config.output))
+    if as_json:
+        app.out.json(found)
+        return
+    size = render.size
+    app.out.print(f"{found.path}: {found.format}, {size(found.size)}, {size(found.bytes_on_disk)} on disk")
+    app.out.print(
+        f"root {size(found.root_used)} of {size(found.root_size)} used, ESP {size(found.esp_free)} of {size(found.esp_size)} free"
+    )
+    app.out.print()
+    app.out.table(
+        "Partitions",
+        ["number", "name", "start", "size", "uuid"],
+        [[part.number, part.name, size(part.start), size(part.size), part.uuid] for part in found.partitions],
+    )
+    app.out.print()
+    app.out.table(
+        "Snapshots",
+        ["id", "parent", "kernel", "packages", "description"],
+        [
+            [item.id, "" if item.parent is None else item.parent, item.kernel, item.packages, item.description]
+            for item in found.snapshots
+        ],
+    )
+    app.out.print()
+    entries = {entry.deployment: entry for entry in found.entries}
+    rows = []
+    for item in found.deployments:
+        entry = entries.get(item.number)
+        state = entry.state if entry else "no entry"
+        tries = "" if entry is None or entry.tries_left is None else entry.tries_left
+        rows.append(
+            [item.number, item.snapshot, state, tries, "next" if item.number == found.next else "", item.description]
+        )
+    app.out.table("Deployments", ["number", "snapshot", "state", "tries", "boots", "description"], rows)

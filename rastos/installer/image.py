@@ -1,0 +1,229 @@
+"""Creating an image: a plan whose key says what it is made of, carried out once and kept in the cache."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rastos.errors import HostError, UserError
+from rastos.host import (
+    attached,
+    copy_file,
+    digest_of,
+    mounted,
+    private_mounts,
+    read_json,
+    rename_durable,
+    require_root,
+    run,
+    working_directory,
+    write_json,
+)
+from rastos.package import Change, Channel, LocalRepository, Manifest, Plan, apply_plan, plan_change, target_for
+from rastos.progress import Progress
+from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
+
+from .bootloader import install_bootloader
+from .filesystem import make_esp, make_root
+from .initprogram import init_package
+from .open import OPTIONS, image_lock
+from .partition import Layout, plan_layout, write_layout
+from .profiles import ImageProfile
+from .system import configure_system
+
+VERSION = "2"  # of what this module makes; part of the key
+SPARE = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """What an image will be made of. `key` names the content: same key, same image."""
+
+    profile: ImageProfile
+    packages: Plan
+    kernel: str
+    kernel_version: str
+    layout: Layout
+    output: Path
+    key: str
+    cached: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """For --json and the manifest in the cache."""
+        return {
+            "profile": self.profile.name,
+            "kernel": self.kernel,
+            "kernel_version": self.kernel_version,
+            "output": str(self.output),
+            "format": self.profile.format,
+            "size": self.layout.size,
+            "key": self.key,
+            "cached": self.cached,
+            "packages": [f"{item.name} {item.shown_version}" for item in self.packages.install],
+            "installed_size": self.packages.installed_size,
+            "partitions": [asdict(self.layout.esp), asdict(self.layout.root)],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that was made: `seconds` by phase, empty where it came from the cache."""
+
+    path: Path
+    format: str
+    size: int
+    bytes_on_disk: int
+    key: str
+    cached: bool
+    seconds: tuple[tuple[str, float], ...]
+
+
+def plan_image(
+    profile: ImageProfile,
+    manifest: Manifest,
+    channels: Sequence[Channel],
+    repository: LocalRepository,
+    *,
+    output: Path,
+    cache: Path,
+    progress: Progress,
+) -> ImagePlan:
+    """Resolve everything an image is made of; writes nothing but the init program's package.
+
+    Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
+    """
+    name = profile.kernel if repository.find(profile.kernel) else f"linux-rastos-{profile.kernel}"
+    kernel = repository.find(name)
+    if kernel is None:
+        built = [item.name for item in repository.packages() if item.name.startswith("linux-")]
+        raise UserError(
+            f"the kernel '{profile.kernel}' is not built",
+            next_step=f"`rastos kernel build --profile {profile.kernel}`"
+            + (f"; built: {', '.join(built)}" if built else ""),
+        )
+    init = init_package(repository, cache)
+    wanted = (*manifest.select(profile.sets), *profile.packages, name, init)
+    nowhere = cache / "images" / "empty-root"
+    packages = plan_change(
+        target_for(nowhere, cache, immutable=True),
+        channels,
+        Change(install=tuple(dict.fromkeys(wanted))),
+        progress,
+        manifest=manifest,
+    )
+    contents = "\n".join(f"{record.name} {record.version} {record.channel}" for record in packages.records)
+    described = repr(replace(profile, path=Path()))
+    key = digest_of(VERSION, described, contents, kernel.sha256)
+    layout = plan_layout(profile.size, profile.esp, seed=key)
+    if packages.installed_size > layout.root.size:
+        raise UserError(
+            f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
+            next_step="make the image larger: --size",
+        )
+    place = _cached(cache, key, profile.format)
+    return ImagePlan(profile, packages, name, kernel.version, layout, output, key, place.is_file())
+
+
+def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, progress: Progress) -> Image:
+    """Make the image and put it at its output path in one rename; whatever fails leaves no image and no mount."""
+    require_root("create an image")
+    place = _cached(cache, plan.key, plan.profile.format)
+    clock = _Clock(progress)
+    plan.output.parent.mkdir(parents=True, exist_ok=True)
+    with image_lock(plan.output, "creating the image"):
+        if not place.is_file():
+            _space(cache, plan)
+            with working_directory(cache / "images", "create") as work:
+                made = _make(plan, channels, cache, work, clock)
+                write_json(place.with_suffix(".json"), {**plan.to_json(), "seconds": dict(clock.laps)})
+                rename_durable(made, place)
+        with clock.phase("copy to the output folder"):
+            copy_file(place, plan.output)
+    on_disk = plan.output.stat().st_blocks * 512
+    return Image(plan.output, plan.profile.format, plan.layout.size, on_disk, plan.key, plan.cached, tuple(clock.laps))
+
+
+def made_from(cache: Path, key: str) -> dict[str, Any]:
+    """The manifest kept of a cached image; {} where there is none."""
+    for path in (cache / "images").glob(f"{key}.json"):
+        return dict(read_json(path))
+    return {}
+
+
+def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path, clock: _Clock) -> Path:
+    private_mounts()
+    disk = work / "disk.raw"
+    layout = plan.layout
+    with clock.phase("partition and format"):
+        with open(disk, "xb") as stream:
+            os.truncate(stream.fileno(), layout.size)
+        write_layout(disk, layout)
+        make_esp(disk, layout.esp, volume_id=plan.key[:8])
+    (work / "top").mkdir()
+    with attached(disk, offset=layout.root.start, size=layout.root.size) as device:
+        with clock.phase("make the root file system"):
+            make_root(device, uuid=layout.root.uuid)
+        with mounted(device, work / "top", "btrfs", OPTIONS) as top:
+            _fill(plan, channels, cache, disk, top, clock)
+    with clock.phase(f"write {plan.profile.format}"):
+        if plan.profile.format == "raw":
+            return disk
+        result = work / "disk.qcow2"
+        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", disk, result], what="write the qcow2")
+        number = os.open(result, os.O_RDONLY)
+        os.fsync(number)
+        os.close(number)
+    return result
+
+
+def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path, top: Path, clock: _Clock) -> None:
+    layout, profile = plan.layout, plan.profile
+    esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
+    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline)
+    with create_session(store, None, "create the image") as session:
+        with clock.phase("install packages"):
+            apply_plan(target_for(session.tree, cache, immutable=True), channels, plan.packages, clock.progress)
+        with clock.phase("configure the system"):
+            configure_system(session.tree, profile, layout.esp)
+            install_bootloader(esp, session.tree)
+        with clock.phase("first snapshot"):
+            snapshot = session.commit(profile.description or profile.name, name=profile.name)
+    with clock.phase("first deployment"):
+        deploy(store, plan_deploy(store, snapshot.id), clock.progress)
+
+
+def _cached(cache: Path, key: str, kind: str) -> Path:
+    return cache / "images" / f"{key}.{kind}"
+
+
+def _space(cache: Path, plan: ImagePlan) -> None:
+    (cache / "images").mkdir(parents=True, exist_ok=True)
+    status = os.statvfs(cache / "images")
+    free, needed = status.f_bavail * status.f_frsize, 2 * plan.packages.installed_size + SPARE
+    if free < needed:
+        raise HostError(
+            f"{free >> 20} MiB are free, about {needed >> 20} MiB are needed",
+            on=cache,
+            next_step="free space, or set RASTOS_CACHE to a larger disk",
+        )
+
+
+class _Clock:
+    """Phases as progress steps, and their durations."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.laps: list[tuple[str, float]] = []
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Run a block as a named phase."""
+        started = time.monotonic()
+        with self.progress.step(name[0].upper() + name[1:]):
+            yield
+        self.laps.append((name, round(time.monotonic() - started, 3)))
