@@ -10,6 +10,7 @@ import gc
 import http.server
 import io
 import os
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -157,13 +158,17 @@ def test_pacman_agrees_with_the_database(place: Place) -> None:
 
 
 def test_scriptlets_run_inside_with_system_mounts(place: Place) -> None:
-    shell = Path("/bin/busybox")
-    if not shell.exists():
-        pytest.skip("install busybox-static: scriptlets need a static shell in an empty root")
-    (place.root / "bin").mkdir(parents=True)
-    for name in ("sh", "ls"):
-        (place.root / "bin" / name).write_bytes(shell.read_bytes())
-        (place.root / "bin" / name).chmod(0o755)
+    need("ldd")
+    listed = subprocess.run(["ldd", "/bin/dash", "/bin/ls"], check=True, capture_output=True, text=True).stdout
+    libraries = {word for word in listed.split() if word.startswith("/") and not word.endswith(":")}
+    for path, name in {
+        **{library: library for library in libraries},
+        "/bin/dash": "/bin/sh",
+        "/bin/ls": "/bin/ls",
+    }.items():
+        inside = place.root / name.lstrip("/")
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, inside)
     place.make("app", install="post_install() {\n  echo made > /made\n  ls /proc/self/status /dev/null > /seen\n}\n")
     place.apply("app")
     assert (place.root / "made").read_text() == "made\n"
