@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rastos.errors import HostError, IntegrityError, UserError
+from rastos.errors import HostError, IntegrityError, RastosError, UserError
 from rastos.progress import Progress
 
 from .alpm.protocol import TransactionRequest
@@ -47,7 +47,9 @@ def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress
     """
     from rastos.host import Journal, faults, locked, require_root
 
-    if plan.empty and not plan.explicit:
+    journal = Journal(target.cache / "journal" / target.key)
+    nothing = plan.empty and not plan.explicit
+    if nothing and not journal.open_intents():
         return Result()
     require_root("install packages")
     clock = _Clock()
@@ -66,10 +68,9 @@ def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress
         )
         clock.lap("fetch")
         faults.reached("packages-fetched")
-        journal = Journal(target.cache / "journal" / target.key)
-        for intent in journal.open_intents():
+        unfinished = journal.open_intents()
+        if unfinished:
             progress.note("an earlier change of this tree did not finish; this one goes over it", "warning")
-            intent.close()
         intent = journal.begin(
             "packages", root=str(target.root), install=plan.order, remove=[p.name for p in plan.remove]
         )
@@ -80,22 +81,26 @@ def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress
         for channel in channels:
             if removed and hasattr(channel, "before_removal"):
                 channel.before_removal(target.root, removed, progress)
+        before = read_local(target.database)
         try:
-            _transact(target, plan, progress)
-        except (UserError, HostError, IntegrityError):
-            intent.close()
+            if not nothing:
+                _transact(target, plan, progress)
+        except RastosError:
+            if read_local(target.database) == before and not unfinished:
+                intent.close()
             raise
         intent.record("installed")
         clock.lap("libalpm")
         faults.reached("packages-installed")
         for channel in channels:
             names = [record.name for record in plan.records if record.channel == channel.name]
-            if names or (removed and hasattr(channel, "before_removal")):
+            if names or ((removed or unfinished) and hasattr(channel, "before_removal")):
                 channel.configure(target.root, names, progress)
         clock.lap("configure")
         _index_modules(target, old_modules | _releases(target, plan.order))
         _verify(target, plan)
-        intent.close()
+        for done in (*unfinished, intent):
+            done.close()
     return Result(
         installed=tuple(package.name for package in plan.install),
         upgraded=tuple(package.name for package in plan.upgrade),

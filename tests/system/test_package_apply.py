@@ -11,9 +11,12 @@ import http.server
 import io
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -356,6 +359,74 @@ def test_fault_before_the_transaction_changes_nothing(place: Place) -> None:
     assert place.there() == {}
     place.apply("app")
     assert "app" in place.there()
+
+
+def test_a_change_that_ended_before_it_was_configured_is_completed(place: Place) -> None:
+    from rastos.host import faults
+
+    place.make("app")
+    configured: list[list[str]] = []
+
+    class Configuring:
+        """A channel that has something to do after libalpm, as Debian's has."""
+
+        def __init__(self, inner: Channel) -> None:
+            self.inner, self.name = inner, inner.name
+
+        def before_removal(self, root: Path, packages: list[str], progress: Progress) -> None:
+            pass
+
+        def configure(self, root: Path, packages: list[str], progress: Progress) -> None:
+            configured.append(list(packages))
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inner, name)
+
+    channels: list[Channel] = [Configuring(channel) for channel in place.channels]  # type: ignore[misc]
+    plan = plan_change(place.target, channels, Change(("app",)), place.progress)
+    faults.arm("packages-installed=error")
+    try:
+        with pytest.raises(HostError, match="injected"):
+            apply_plan(place.target, channels, plan, place.progress)
+    finally:
+        faults.disarm()
+    assert "app" in place.there() and configured == []
+    again = plan_change(place.target, channels, Change(("app",)), place.progress)
+    assert again.empty
+    apply_plan(place.target, channels, again, place.progress)
+    assert configured == [[]], "the channel is asked to complete what is there"
+    apply_plan(place.target, channels, again, place.progress)
+    assert len(configured) == 1, "and only once"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_or_killed_then_completed(place: Place, number: signal.Signals) -> None:
+    for index in range(60):
+        place.make(f"p{index}", files={f"usr/share/p{index}/{part}": "x" * 50_000 for part in range(20)})
+    place.plan("p1")  # writes the manifest
+    command = [sys.executable, "-m", "rastos", "package", "apply", "--root", str(place.root)]
+    command += ["--manifest", str(place.base / "packages.toml"), *(f"p{index}" for index in range(60))]
+    places = {"RASTOS_CACHE": str(place.base / "cache"), "RASTOS_STATE": str(place.base / "state")}
+    local = place.target.database / "local"
+    interruptible = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **places},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=interruptible,
+    ) as running:
+        while running.poll() is None and not (local.is_dir() and len(list(local.iterdir())) > 10):
+            time.sleep(0.002)
+        running.send_signal(number)
+    assert running.returncode == (130 if number == signal.SIGINT else -number)
+    assert len(place.there()) < 60, "it was stopped on the way"
+    assert str(place.root) not in mounts()
+    time.sleep(0.2)  # the worker dies with its parent
+    done = subprocess.run(command, env={**os.environ, **places}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(place.there()) == 60
+    assert not (place.target.database / "db.lck").exists()
 
 
 @pytest.fixture(scope="module")
