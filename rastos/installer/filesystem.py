@@ -8,12 +8,17 @@ from rastos.host import run
 
 from .partition import SECTOR, Partition
 
+LEAST_CLUSTERS = 66_000
+
 
 def make_esp(disk: Path, part: Partition, *, volume_id: str) -> None:
     """Make the FAT inside the disk file at the partition's place; needs no mount and no vfat in the kernel."""
     sectors, blocks = part.start // SECTOR, part.size // 1024
-    bits = "32" if part.size >= 64 << 20 else "16"
-    command: list[str | Path] = ["mkfs.vfat", "-F", bits, "-n", "ESP", "-i", volume_id, f"--offset={sectors}", disk, str(blocks)]
+    # mkfs.vfat takes the whole file's size for choosing the cluster; FAT32 is what has 65,525 clusters or more
+    per_cluster = next((count for count in (8, 4, 2) if part.size // (SECTOR * count) > LEAST_CLUSTERS), 1)
+    bits = "32" if part.size // SECTOR > LEAST_CLUSTERS else "16"
+    command: list[str | Path] = ["mkfs.vfat", "-F", bits, "-s", str(per_cluster), "-n", "ESP", "-i", volume_id]
+    command += [f"--offset={sectors}", disk, str(blocks)]
     run(command, what="make the ESP's file system")
 
 
