@@ -36,7 +36,7 @@ from .partition import Layout, plan_layout, write_layout
 from .profiles import ImageProfile
 from .system import configure_system
 
-VERSION = "2"  # of what this module makes; part of the key
+VERSION = "3"  # of what this module makes; part of the key
 SPARE = 1 << 30
 
 

@@ -44,6 +44,7 @@ def configure_system(tree: Path, profile: ImageProfile, esp: Partition) -> None:
     _ssh(tree, profile)
     _people(tree, profile)
     _disks(tree, esp)
+    _temporary(tree)
     _services(tree, profile)
 
 
@@ -172,6 +173,16 @@ def _disks(tree: Path, esp: Partition) -> None:
     # pacman(8) looks in /var/lib/pacman; the database belongs to the snapshot
     if not os.path.lexists(tree / "var/lib/pacman"):
         _link(tree, "var/lib/pacman", "../../usr/lib/sysimage/pacman")
+
+
+def _temporary(tree: Path) -> None:
+    """/tmp in memory: the root can't be written, and systemd builds the private /dev of its services there."""
+    shipped = tree / "usr/share/systemd/tmp.mount"  # Debian's place for it; elsewhere it is a unit already
+    unit = tree / UNITS / "tmp.mount"
+    if shipped.is_file() and not unit.exists():
+        _write(tree, f"{UNITS}/tmp.mount", shipped.read_text(encoding="utf-8"))
+    if unit.exists():
+        _link(tree, f"{UNITS}/local-fs.target.wants/tmp.mount", "../tmp.mount")
 
 
 def _services(tree: Path, profile: ImageProfile) -> None:

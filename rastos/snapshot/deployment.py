@@ -134,6 +134,7 @@ def deploy(store: Store, plan: DeployPlan, progress: Progress) -> Deployment:
         folder = _build_etc(store, plan, deployment)
         faults.reached("deploy.etc")
         _seed_state(store, plan.snapshot)
+        _say_updated(store, plan.snapshot, folder / "etc")
         faults.reached("deploy.state")
         os.rename(folder, store.deployment_path(number))
         store.sync()
@@ -209,6 +210,15 @@ def _describe(etc: Path, deployment: Deployment) -> None:
     # agetty(8) expands backslashes in issue files
     text = words.replace("\\", "\\\\")
     write_atomic(etc / "issue.d/rastos.issue", f"rastOS deployment {deployment.number}, {text}\n\n")
+
+
+def _say_updated(store: Store, snapshot: int, etc: Path) -> None:
+    """systemd-update-done.service(8): /etc and /var are as new as /usr; what would bring them up to date ran already."""
+    status = (store.tree(snapshot) / "usr").stat()
+    for folder in (etc, store.top / "state/var"):
+        place = folder / ".updated"
+        place.write_text(f"TIMESTAMP_NSEC={status.st_mtime_ns}\n")
+        os.utime(place, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
 
 def _seed_state(store: Store, snapshot: int) -> None:
