@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rastos.host.run import Completed, find_program, require_programs, run, spawn
+from rastos.host.run import Completed, Popen, find_program, require_programs, run, spawn
 
 if TYPE_CHECKING:
     from rastos.host.capabilities import Finding, survey
@@ -63,6 +63,7 @@ __all__ = [
     "Finding",
     "Intent",
     "Journal",
+    "Popen",
     "Privilege",
     "Request",
     "SystemPackage",

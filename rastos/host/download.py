@@ -78,6 +78,7 @@ def _fetch(request: Request, meter: _Meter) -> None:
             _transfer(request, part, meter)
             break
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code == 416:  # the part is longer than the file: start over
                 part.unlink(missing_ok=True)
             if attempt == TRIES or error.code in (401, 403, 404, 410):

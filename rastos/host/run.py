@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen as Popen
 from typing import IO, Any
 
 from rastos.errors import ExternalError, HostError
@@ -100,7 +101,7 @@ def _open(
             cwd=None if root is not None else cwd,
             env=environment(env),
             pass_fds=tuple(pass_fds),
-            preexec_fn=_child_setup(death_signal, root),  # noqa: PLW1509 - rastos starts programs from one thread
+            preexec_fn=_child_setup(death_signal, root),
         )
     except (FileNotFoundError, PermissionError, subprocess.SubprocessError) as error:
         raise HostError(

@@ -15,7 +15,7 @@ import re
 import sys
 from typing import Any
 
-import kconfiglib  # type: ignore[import-untyped]
+import kconfiglib
 
 
 class Model(kconfiglib.Kconfig):  # type: ignore[misc]

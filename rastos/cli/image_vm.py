@@ -1,0 +1,147 @@
+"""`rastos image boot` and `rastos image test`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from rastos.cli import render
+from rastos.cli.app import Application
+from rastos.cli.options import chosen_image, image_option, json_option
+
+
+@click.command()
+@click.argument("command", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
+@click.option(
+    "--uefi/--direct", default=True, help="Boot by firmware and boot loader (default), or the kernel directly."
+)
+@click.option("--persist", is_flag=True, help="Write to the image; without it everything is thrown away.")
+@click.option("--ssh", is_flag=True, help="Wait until it is up and log in as root by SSH.")
+@click.option("--memory", default=1024, show_default=True, metavar="MIB", type=click.IntRange(min=128))
+@click.option("--cpus", default=2, show_default=True, type=click.IntRange(min=1))
+@click.option("--timeout", default=240.0, show_default=True, metavar="SECONDS", help="How long to wait for the system.")
+@image_option
+@click.pass_context
+def boot(
+    ctx: click.Context,
+    command: tuple[str, ...],
+    uefi: bool,
+    persist: bool,
+    ssh: bool,
+    memory: int,
+    cpus: int,
+    timeout: float,
+    image: Path | None,
+) -> None:
+    """Run an image in QEMU: the console (Ctrl-] leaves), a root shell by SSH, or one command.
+
+    Example: rastos image boot --persist -- systemctl --failed
+    """
+    from rastos.host import run, working_directory
+    from rastos.installer.vm.console import pass_through
+    from rastos.installer.vm.machine import booted
+
+    app: Application = ctx.obj
+    path = chosen_image(image, app.config.output)
+    cache = app.config.cache
+    way = "uefi" if uefi else "direct"
+    with working_directory(cache / "vm", "key") as place:
+        key = place / "key"
+        if ssh:
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], what="make a throw-away SSH key")
+        public = key.with_suffix(".pub").read_text().strip() if ssh else ""
+        with booted(path, cache=cache, way=way, persist=persist, memory=memory, cpus=cpus, ssh_key=public) as machine:
+            if not command and not ssh:
+                kept = "writes to the image" if persist else "everything is thrown away"
+                app.out.say(f"{path}: {way} boot, {kept}; Ctrl-] leaves, SSH on 127.0.0.1:{machine.spec.ssh_port}")
+                pass_through(machine.spec.console, lambda: machine.process.poll() is None)
+                return
+            with app.progress.step(f"Boot by {way}"):
+                machine.wait_agent(timeout)
+                machine.execute("systemctl is-system-running --wait", timeout)
+            status = _shell(app, key, machine.spec.ssh_port) if ssh else 0
+            if command:
+                # one word is a shell command line, several are a vector
+                answer = machine.execute(command[0] if len(command) == 1 else shlex.join(command), timeout)
+                if answer.stdout.rstrip():
+                    app.out.print(answer.stdout.rstrip())
+                if answer.stderr.rstrip():
+                    app.out.say(answer.stderr.rstrip())
+                status = answer.status
+            machine.power_off()
+    ctx.exit(status)
+
+
+def _shell(app: Application, key: Path, port: int) -> int:
+    """A person's shell: ssh gets our own terminal, so it is started in our place of a child that waits."""
+    import os
+
+    options = ["StrictHostKeyChecking=no", f"UserKnownHostsFile={key}.hosts", "LogLevel=ERROR"]
+    argv = [
+        "ssh",
+        "-i",
+        str(key),
+        "-p",
+        str(port),
+        *(word for option in options for word in ("-o", option)),
+        "root@127.0.0.1",
+    ]
+    return os.spawnvp(os.P_WAIT, argv[0], argv)
+
+
+@click.command()
+@click.option("--uefi", "only", flag_value="uefi", help="Only by firmware and boot loader.")
+@click.option("--direct", "only", flag_value="direct", help="Only by direct kernel boot.")
+@click.option("--run", "commands", multiple=True, metavar="COMMAND", help="A command that must succeed in the guest.")
+@click.option("--memory", default=1024, show_default=True, metavar="MIB", type=click.IntRange(min=128))
+@image_option
+@json_option
+@click.pass_context
+def test(
+    ctx: click.Context,
+    only: str | None,
+    commands: tuple[str, ...],
+    memory: int,
+    image: Path | None,
+    as_json: bool,
+) -> None:
+    """Boot a throw-away overlay by UEFI and by direct kernel boot, and check it. Exit status 1 if a check fails."""
+    from rastos.installer.vm import test_image
+    from rastos.installer.vm.checks import WAYS
+
+    app: Application = ctx.obj
+    path = chosen_image(image, app.config.output)
+    report = test_image(
+        path,
+        cache=app.config.cache,
+        progress=app.progress,
+        ways=(only,) if only else WAYS,
+        commands=commands,
+        memory=memory,
+    )
+    if as_json:
+        app.out.json({"passed": report.passed, "checks": list(report.checks), "boots": dict(report.boots)})
+    else:
+        rows = [
+            [
+                "✓" if check.passed else "✗",
+                check.way,
+                check.name,
+                check.detail.splitlines()[0] if check.detail else "",
+                render.seconds(check.seconds),
+            ]
+            for check in report.checks
+        ]
+        app.out.table(str(path), ["", "boot", "check", "seen", "time"], rows)
+        for check in report.checks:
+            if not check.passed:
+                app.out.say(f"\n✗ {check.way}: {check.name}\n{check.detail}")
+        for log in report.logs:
+            app.out.say(f"console log: {log}")
+        boots = ", ".join(f"{way} {render.seconds(value)}" for way, value in report.boots)
+        app.out.print(
+            f"\n{'passed' if report.passed else 'FAILED'}: {len(report.checks)} checks; up in: {boots or 'never'}"
+        )
+    ctx.exit(0 if report.passed else 1)

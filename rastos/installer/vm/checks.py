@@ -1,0 +1,190 @@
+"""Checking an image: boot a throw-away overlay, look at what has to be true, power off."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rastos.errors import ExternalError, RastosError
+from rastos.host import run, working_directory
+from rastos.progress import Progress, Step
+
+from .machine import Machine, booted
+
+WAYS = ("uefi", "direct")
+BOOT_SECONDS = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: by which way booted, whether it holds, what was seen."""
+
+    name: str
+    way: str
+    passed: bool
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TestReport:
+    """All checks of an image; `boots` are seconds from power-on to a running system, by way."""
+
+    __test__ = False  # not a test class, whatever its name says to pytest
+
+    image: Path
+    checks: tuple[Check, ...]
+    boots: tuple[tuple[str, float], ...]
+    logs: tuple[Path, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether there were checks and all hold."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+
+class _Checks:
+    def __init__(self, machine: Machine, way: str, step: Step) -> None:
+        self.machine = machine
+        self.way = way
+        self.step = step
+        self.done: list[Check] = []
+
+    def __call__(self, name: str, look: Callable[[], str]) -> bool:
+        """`look` returns what was seen, or raises ExternalError."""
+        started = time.monotonic()
+        try:
+            detail, passed = look(), True
+        except RastosError as error:
+            detail, passed = f"{error}\n{error.detail}".strip(), False
+        self.done.append(Check(name, self.way, passed, detail, round(time.monotonic() - started, 2)))
+        self.step.advance(len(self.done), name)
+        return passed
+
+
+def test_image(
+    image: Path,
+    *,
+    cache: Path,
+    progress: Progress,
+    ways: Sequence[str] = WAYS,
+    expected_release: str | None = None,
+    commands: Sequence[str] = (),
+    memory: int = 1024,
+) -> TestReport:
+    """Boot an image by each way and check it. The image isn't changed; console logs are kept where a check failed."""
+    checks: list[Check] = []
+    boots: list[tuple[str, float]] = []
+    logs: list[Path] = []
+    for way in ways:
+        log = cache / "vm" / f"{image.stem}-{way}.log"
+        with progress.step(f"Boot by {way}") as step, working_directory(cache / "vm", "key") as place:
+            key = place / "key"
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], what="make a throw-away SSH key")
+            public = key.with_suffix(".pub").read_text().strip()
+            found: _Checks | None = None
+            try:
+                with booted(image, cache=cache, way=way, memory=memory, ssh_key=public, keep_log=log) as machine:
+                    found = _Checks(machine, way, step)
+                    if found("boots", lambda m=machine: _boot(m)):  # type: ignore[misc]
+                        boots.append((way, round(time.monotonic() - machine.started, 1)))
+                        _look(found, machine, key, expected_release, commands, reboot=way == ways[-1])
+                    found("powers off cleanly", lambda m=machine: _power_off(m))  # type: ignore[misc]
+            finally:
+                checks += found.done if found else []
+            failed = sum(not check.passed for check in found.done)
+            step.outcome = f"{len(found.done)} checks" + (f", {failed} failed" if failed else " hold")
+            if failed:
+                logs.append(log)
+            else:
+                log.unlink(missing_ok=True)
+    return TestReport(image, tuple(checks), tuple(boots), tuple(logs))
+
+
+def _boot(machine: Machine) -> str:
+    machine.wait_agent(BOOT_SECONDS)
+    return f"the agent answered after {time.monotonic() - machine.started:.1f} s"
+
+
+def _look(
+    check: _Checks, machine: Machine, key: Path, release: str | None, commands: Sequence[str], *, reboot: bool
+) -> None:
+    check("system is running, no failed units", lambda: _running(machine))
+    check("kernel is the one built", lambda: _kernel(machine, release))
+    check("deployment is known", lambda: _deployment(machine))
+    check("/usr refuses writes", lambda: _read_only(machine))
+    check("SSH host keys exist", lambda: machine.succeed("ls /etc/ssh/ssh_host_*_key | wc -l").strip() + " keys")
+    check("SSH login by key works", lambda: _ssh(machine, key))
+    for command in commands:
+        check(f"runs: {command[:60]}", lambda command=command: machine.succeed(command).strip()[-200:])  # type: ignore[misc]
+    if reboot:
+        check("/etc and /var keep a file over a reboot", lambda: _reboot(machine))
+
+
+def _running(machine: Machine) -> str:
+    state = machine.execute("systemctl is-system-running --wait", 180).stdout.strip()
+    failed = machine.execute("systemctl list-units --failed --plain --no-legend --no-pager").stdout.split("\n")
+    units = [line.split()[0] for line in failed if line.strip()]
+    if state != "running" or units:
+        words = [machine.execute(f"systemctl status --no-pager -n 5 {unit}").stdout for unit in units[:5]]
+        raise ExternalError(
+            f"the system is {state or 'unknown'}; failed: {', '.join(units) or 'none'}", tail="\n".join(words)
+        )
+    return "running, 0 failed"
+
+
+def _kernel(machine: Machine, release: str | None) -> str:
+    found = machine.succeed("uname -r").strip()
+    recorded = json.loads(machine.succeed("cat /etc/rastos/deployment.json"))["kernel"]
+    if found != (release or recorded):
+        raise ExternalError(f"it runs {found}, expected {release or recorded}")
+    machine.succeed(f"test -f /usr/lib/modules/{found}/vmlinuz")
+    return found
+
+
+def _deployment(machine: Machine) -> str:
+    known = json.loads(machine.succeed("cat /etc/rastos/deployment.json"))
+    cmdline = machine.succeed("cat /proc/cmdline")
+    for word in (f"rastos.deployment={known['deployment']}", f"rastos.snapshot={known['snapshot']}"):
+        if word not in cmdline.split():
+            raise ExternalError(f"the command line lacks {word}", tail=cmdline)
+    return f"deployment {known['deployment']}, snapshot {known['snapshot']}: {known['description']}"
+
+
+def _read_only(machine: Machine) -> str:
+    answer = machine.fails("touch /usr/rastos-test")
+    if "Read-only file system" not in answer.text:
+        raise ExternalError("the refusal is another one than EROFS", tail=answer.text)
+    machine.fails("mount -o remount,rw / && touch /usr/rastos-test")
+    return "EROFS, even after a remount"
+
+
+def _ssh(machine: Machine, key: Path) -> str:
+    options = ["StrictHostKeyChecking=no", f"UserKnownHostsFile={key}.hosts", "BatchMode=yes", "ConnectTimeout=20"]
+    argv: list[str | Path] = ["ssh", "-i", key, "-p", str(machine.spec.ssh_port)]
+    for option in options:
+        argv += ["-o", option]
+    done = run([*argv, "root@127.0.0.1", "id -un"], timeout=90, what="log in by SSH")
+    return f"logged in as {done.stdout.strip()}"
+
+
+def _reboot(machine: Machine) -> str:
+    machine.succeed("echo kept > /etc/rastos-test && echo kept > /var/lib/rastos-test && sync")
+    identity = machine.succeed("cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub")
+    started = time.monotonic()
+    machine.reboot(BOOT_SECONDS)
+    machine.succeed("grep -qx kept /etc/rastos-test && grep -qx kept /var/lib/rastos-test")
+    if machine.succeed("cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub") != identity:
+        raise ExternalError("machine-id or host key changed over the reboot")
+    return f"kept; back after {time.monotonic() - started:.1f} s"
+
+
+def _power_off(machine: Machine) -> str:
+    started = time.monotonic()
+    machine.power_off()
+    if machine.process.returncode != 0:
+        raise ExternalError(f"QEMU ended with status {machine.process.returncode}")
+    return f"{time.monotonic() - started:.1f} s"

@@ -1,0 +1,236 @@
+"""A machine and the words for what is done with it; as a context manager it always ends, and leaves nothing."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rastos.errors import ExternalError
+from rastos.host import Popen, run, spawn, working_directory
+
+from .console import Console
+from .guest import Agent, Answer
+from .monitor import Monitor
+from .qemu import MachineSpec, argv, find_firmware
+
+
+class GuestCrashed(ExternalError):
+    """The guest's kernel or init gave up; the tail holds its words."""
+
+
+class Machine:
+    """A running machine."""
+
+    def __init__(self, spec: MachineSpec, process: Popen[bytes]) -> None:
+        self.spec = spec
+        self.process = process
+        self.console = Console(spec.console_log)
+        self.agent = Agent(spec.agent)
+        self.monitor = Monitor(spec.monitor)
+        self.started = time.monotonic()
+
+    # waiting
+
+    def _wait(self, what: str, timeout: float, ready: Callable[[], bool], saw: Callable[[], str] = str) -> None:
+        """Wait for a condition; ends at once when QEMU or the guest dies, and says what was seen when time is up."""
+        deadline = time.monotonic() + timeout
+        while not ready():
+            self._still_there(what)
+            if time.monotonic() > deadline:
+                seen = saw() or "nothing"
+                raise ExternalError(
+                    f"{what}: not within {timeout:g} s",
+                    next_step=f"last seen: {seen.splitlines()[-1][:160]}",
+                    tail=self.console.tail(),
+                )
+            time.sleep(0.1)
+
+    def _still_there(self, what: str) -> None:
+        crash = self.console.crash()
+        event = self.monitor.seen("GUEST_PANICKED", "WATCHDOG")
+        if crash or event:
+            time.sleep(0.3)  # the rest of its words
+            name = event[0] if event else "crash"
+            text = self.console.crash() or self.console.tail()
+            raise GuestCrashed(
+                f"the guest crashed ({name}) while waiting: {what}", next_step="read its words below", tail=text
+            )
+        if self.process.poll() is not None:
+            raise ExternalError(
+                f"QEMU ended (status {self.process.returncode}) while waiting: {what}",
+                next_step="read the console below",
+                status=self.process.returncode,
+                tail=(self.spec.runtime / "qemu.log").read_text(errors="replace")[-2000:] or self.console.tail(),
+            )
+
+    def wait_agent(self, timeout: float = 180.0) -> None:
+        """Wait until the guest agent answers."""
+        self._wait("the guest agent answers", timeout, self.agent.ping, self.console.tail)
+
+    def wait_console(self, text: str, timeout: float = 60.0) -> None:
+        """Wait until the console said something."""
+        self._wait(f"the console says '{text}'", timeout, lambda: text in self.console.text(), self.console.tail)
+
+    def wait_unit(self, unit: str, timeout: float = 60.0) -> None:
+        """Wait until a systemd unit is active."""
+
+        def state() -> str:
+            return self.execute(f"systemctl is-active {unit}").stdout.strip()
+
+        self._wait(f"{unit} is active", timeout, lambda: state() == "active", state)
+
+    # doing
+
+    def execute(self, command: str, timeout: float = 60.0) -> Answer:
+        """Run a shell command in the guest."""
+        return self.agent.execute(["/bin/sh", "-c", command], timeout)
+
+    def succeed(self, command: str, timeout: float = 60.0) -> str:
+        """Run a shell command that must succeed; its output."""
+        answer = self.execute(command, timeout)
+        if answer.status != 0:
+            raise ExternalError(
+                f"in the guest, a command ended with status {answer.status}", on=command, tail=answer.text
+            )
+        return answer.stdout
+
+    def fails(self, command: str, timeout: float = 60.0) -> Answer:
+        """Run a shell command that must fail."""
+        answer = self.execute(command, timeout)
+        if answer.status == 0:
+            raise ExternalError("in the guest, a command succeeded that must fail", on=command, tail=answer.text)
+        return answer
+
+    def reboot(self, timeout: float = 180.0) -> None:
+        """Reboot cleanly and wait until the agent answers in the new boot."""
+        before = self.succeed("cat /proc/sys/kernel/random/boot_id")
+        try:
+            self.agent.request("guest-shutdown", timeout=3.0, mode="reboot")
+        except ExternalError:
+            pass  # this command answers only when it fails
+        self.agent.close()
+
+        def again() -> bool:
+            if not self.agent.ping():
+                return False
+            try:
+                return self.execute("cat /proc/sys/kernel/random/boot_id", 10).stdout != before
+            except ExternalError:
+                self.agent.close()
+                return False
+
+        self._wait("the guest is back after its reboot", timeout, again, self.console.tail)
+
+    def crash(self) -> None:
+        """Pull the plug."""
+        self.monitor.execute("quit")
+        self.process.wait(10)
+
+    def power_off(self, timeout: float = 60.0) -> None:
+        """Shut down cleanly and wait for QEMU's end. Raises ExternalError when it doesn't come."""
+        try:
+            self.agent.request("guest-shutdown", timeout=3.0, mode="powerdown")
+        except ExternalError:
+            pass
+        self.agent.close()
+        deadline = time.monotonic() + timeout
+        while self.process.poll() is None:
+            if time.monotonic() > deadline:
+                raise ExternalError(f"the guest did not power off in {timeout:g} s", tail=self.console.tail())
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """End whatever is still there."""
+        self.agent.close()
+        self.monitor.close()
+
+
+@contextmanager
+def started(spec: MachineSpec) -> Iterator[Machine]:
+    """Start QEMU; at the block's end it is gone, cleanly if it was powered off before."""
+    log = spec.runtime / "qemu.log"
+    with log.open("wb") as words, spawn(argv(spec), stdout=words, stderr=words, death_signal=9) as process:
+        try:
+            machine = Machine(spec, process)
+        except ExternalError as error:
+            text = log.read_text(errors="replace").strip()
+            raise ExternalError("QEMU did not start", on=spec.disk or "", tail=text or str(error)) from error
+        try:
+            yield machine
+        finally:
+            machine.close()
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def direct_files(image: Path, folder: Path) -> tuple[Path, str]:
+    """Take the kernel of the next deployment out of an image; the file and the command line."""
+    from rastos.snapshot import Store, boot_files
+
+    from ..open import open_image
+
+    with open_image(image, writable=False, purpose="read its boot entry") as opened:
+        files = boot_files(Store.open(opened.top, opened.esp, writable=False))
+        (folder / "vmlinuz").write_bytes(opened.esp.read(files.kernel_esp_path))
+    return folder / "vmlinuz", files.options
+
+
+@contextmanager
+def booted(
+    image: Path,
+    *,
+    cache: Path,
+    way: str,
+    persist: bool = False,
+    memory: int = 1024,
+    cpus: int = 2,
+    ssh_key: str = "",
+    keep_log: Path | None = None,
+) -> Iterator[Machine]:
+    """Boot an image, by `way` uefi or direct, on a throw-away overlay unless `persist`."""
+    from ..open import image_format, image_lock
+    from .accelerator import probe_accelerator
+
+    accelerator = probe_accelerator(cache)
+    kind = image_format(image)
+    with ExitStack() as stack:
+        place = stack.enter_context(working_directory(cache / "vm", "vm"))
+        kernel, cmdline = direct_files(image, place) if way == "direct" else (None, "")
+        stack.enter_context(image_lock(image.absolute(), "a virtual machine", shared=not persist))
+        disk, disk_format = image.absolute(), kind
+        if not persist:
+            disk, disk_format = place / "overlay.qcow2", "qcow2"
+            run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", image.absolute(), disk])
+        spec = MachineSpec(
+            runtime=place,
+            accel=accelerator.option,
+            cpu=accelerator.cpu,
+            disk=disk,
+            disk_format=disk_format,
+            memory=memory,
+            cpus=cpus,
+            kernel=kernel,
+            cmdline=cmdline,
+            ssh_port=free_port(),
+            ssh_key=ssh_key,
+        )
+        if way == "uefi":
+            code, variables = find_firmware()
+            shutil.copyfile(variables, place / "variables.fd")
+            spec = replace(spec, firmware=(code, place / "variables.fd"))
+        try:
+            yield stack.enter_context(started(spec))
+        finally:
+            if keep_log is not None and spec.console_log.exists():
+                keep_log.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(spec.console_log, keep_log)

@@ -1,0 +1,104 @@
+"""The QEMU command line as a value: pure, so that it can be shown and tested."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rastos.errors import HostError
+
+FIRMWARE = (
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+)
+AGENT = "org.qemu.guest_agent.0"
+KEY_CREDENTIAL = "opt/io.systemd.credentials/ssh.authorized_keys.root"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """A machine: disk file, memory in MiB, and either firmware (code, variables) or a kernel with its command line.
+
+    `runtime` is the folder of its sockets and logs; `ssh_port` a port of 127.0.0.1, 0 for no network;
+    `ssh_key` a public key root gets through a systemd credential (systemd.system-credentials(7)).
+    """
+
+    runtime: Path
+    accel: str
+    cpu: str
+    disk: Path | None = None
+    disk_format: str = "qcow2"
+    memory: int = 1024
+    cpus: int = 2
+    firmware: tuple[Path, Path] | None = None
+    kernel: Path | None = None
+    initrd: Path | None = None
+    cmdline: str = ""
+    ssh_port: int = 0
+    ssh_key: str = ""
+
+    @property
+    def monitor(self) -> Path:
+        """QMP socket."""
+        return self.runtime / "qmp"
+
+    @property
+    def console(self) -> Path:
+        """Serial console socket."""
+        return self.runtime / "console"
+
+    @property
+    def console_log(self) -> Path:
+        """Everything the serial console said."""
+        return self.runtime / "console.log"
+
+    @property
+    def agent(self) -> Path:
+        """Guest agent socket."""
+        return self.runtime / "agent"
+
+
+def find_firmware() -> tuple[Path, Path]:
+    """UEFI code and variables of this host. Raises HostError where there is none."""
+    for code, variables in FIRMWARE:
+        if Path(code).is_file() and Path(variables).is_file():
+            return Path(code), Path(variables)
+    raise HostError(
+        "no UEFI firmware for QEMU here", next_step="install ovmf (Debian) or edk2-ovmf, or boot with --direct"
+    )
+
+
+def argv(spec: MachineSpec) -> list[str]:
+    """The command line."""
+    words = ["qemu-system-x86_64", "-machine", "q35", "-accel", spec.accel, "-cpu", spec.cpu]
+    words += ["-m", str(spec.memory), "-smp", str(spec.cpus), "-display", "none", "-nodefaults", "-no-user-config"]
+    words += ["-qmp", f"unix:{spec.monitor},server=on,wait=off"]
+    words += ["-chardev", f"socket,id=console,path={spec.console},server=on,wait=off,logfile={spec.console_log}"]
+    words += ["-serial", "chardev:console"]
+    if spec.firmware:
+        code, variables = spec.firmware
+        words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
+        words += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
+    if spec.kernel:
+        words += ["-kernel", str(spec.kernel), "-append", spec.cmdline]
+        if spec.initrd:
+            words += ["-initrd", str(spec.initrd)]
+    if spec.disk:
+        words += ["-drive", f"if=none,id=disk,format={spec.disk_format},file={_comma(spec.disk)},discard=unmap"]
+        words += ["-device", "virtio-blk-pci,drive=disk,bootindex=0"]
+    if spec.ssh_port:
+        words += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{spec.ssh_port}-:22"]
+        words += ["-device", "virtio-net-pci,netdev=net,romfile="]
+    words += ["-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={spec.agent},server=on,wait=off"]
+    words += ["-device", f"virtserialport,chardev=agent,name={AGENT}", "-device", "virtio-rng-pci"]
+    words += ["-device", "pvpanic-pci", "-device", "i6300esb", "-action", "panic=pause,watchdog=pause"]
+    if spec.ssh_key:
+        words += ["-fw_cfg", f"name={KEY_CREDENTIAL},string={_comma(spec.ssh_key)}"]
+    return words
+
+
+def _comma(value: object) -> str:
+    """QEMU's option syntax: a comma in a value is doubled."""
+    return str(value).replace(",", ",,")
