@@ -90,6 +90,7 @@ def test_image(
                 with booted(image, cache=cache, way=way, memory=memory, ssh_key=public, keep_log=log) as machine:
                     found = _Checks(machine, way, step)
                     if found("boots", lambda m=machine: _boot(m)):  # type: ignore[misc]
+                        found("system is running, no failed units", lambda m=machine: _running(m))  # type: ignore[misc]
                         boots.append((way, round(time.monotonic() - machine.started, 1)))
                         _look(found, machine, key, expected_release, commands, reboot=way == ways[-1])
                     found("powers off cleanly", lambda m=machine: _power_off(m))  # type: ignore[misc]
@@ -112,7 +113,6 @@ def _boot(machine: Machine) -> str:
 def _look(
     check: _Checks, machine: Machine, key: Path, release: str | None, commands: Sequence[str], *, reboot: bool
 ) -> None:
-    check("system is running, no failed units", lambda: _running(machine))
     check("kernel is the one built", lambda: _kernel(machine, release))
     check("deployment is known", lambda: _deployment(machine))
     check("/usr refuses writes", lambda: _read_only(machine))

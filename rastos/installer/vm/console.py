@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import socket
@@ -10,6 +11,7 @@ import termios
 import tty
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>c]|\][^\x07]*\x07)")
 CRASH = re.compile(
@@ -49,7 +51,7 @@ def pass_through(path: Path, alive: Callable[[], bool]) -> None:
     before = termios.tcgetattr(sys.stdin.fileno()) if raw else None
     with socket.socket(socket.AF_UNIX) as line:
         line.connect(str(path))
-        inputs: list[object] = [line, sys.stdin] if raw else [line]
+        inputs: list[Any] = [line, sys.stdin] if raw else [line]
         try:
             if raw:
                 tty.setraw(sys.stdin.fileno())
@@ -62,7 +64,7 @@ def pass_through(path: Path, alive: Callable[[], bool]) -> None:
                     sys.stdout.buffer.write(data)
                     sys.stdout.flush()
                 if sys.stdin in ready:
-                    typed = sys.stdin.buffer.raw.read(256)  # type: ignore[attr-defined]
+                    typed = os.read(sys.stdin.fileno(), 256)
                     if LEAVE in typed:
                         return
                     line.sendall(typed)

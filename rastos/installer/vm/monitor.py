@@ -50,7 +50,8 @@ class Monitor:
     async def _listen(self) -> None:
         async for event in self._client.events:
             with self._arrived:
-                self.events.append((str(event["event"]), dict(event.get("data", {}))))
+                data: Any = event.get("data") or {}
+                self.events.append((str(event["event"]), dict(data)))
                 self._arrived.notify_all()
 
     def _call(self, work: Coroutine[Any, Any, T], timeout: float) -> T:

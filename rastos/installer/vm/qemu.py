@@ -87,7 +87,8 @@ def argv(spec: MachineSpec) -> list[str]:
             words += ["-initrd", str(spec.initrd)]
     if spec.disk:
         words += ["-drive", f"if=none,id=disk,format={spec.disk_format},file={_comma(spec.disk)},discard=unmap"]
-        words += ["-device", "virtio-blk-pci,drive=disk,bootindex=0"]
+        # with -kernel QEMU itself takes boot index 0
+        words += ["-device", "virtio-blk-pci,drive=disk" + ("" if spec.kernel else ",bootindex=0")]
     if spec.ssh_port:
         words += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{spec.ssh_port}-:22"]
         words += ["-device", "virtio-net-pci,netdev=net,romfile="]
