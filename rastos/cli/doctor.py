@@ -63,5 +63,10 @@ def _kvm(cache: Path) -> Finding:
         found = probe_accelerator(cache)
     except (RastosError, OSError) as error:
         return Finding("KVM", "degraded", f"not probed: {error}", required=False, group="machine")
-    status = "ok" if found.name == "kvm" else "degraded"
-    return Finding("KVM", status, f"{found.verdict}: {found.reason}", required=False, group="machine")
+    return Finding(
+        "KVM",
+        "ok" if found.name == "kvm" else "degraded",
+        f"{found.verdict}: {found.reason}",
+        required=False,
+        group="machine",
+    )

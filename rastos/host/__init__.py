@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rastos.host.mounts import bound, mounted, run_in_root, system_mounts
     from rastos.host.namespace import private_mounts
     from rastos.host.privilege import Privilege, require_root
-    from rastos.host.system_packages import SystemPackage, distribution, how_to_install, system_packages
+    from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
 
 _OWNERS = {
     "capabilities": ("Finding", "survey"),
@@ -54,7 +54,7 @@ _OWNERS = {
     "mounts": ("bound", "mounted", "run_in_root", "system_mounts"),
     "namespace": ("private_mounts",),
     "privilege": ("Privilege", "require_root"),
-    "system_packages": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
+    "system_package_list": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
 }
 _HOME = {name: module for module, names in _OWNERS.items() for name in names}
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from rastos.host.privilege import Privilege
 from rastos.host.run import find_program, run
-from rastos.host.system_packages import SystemPackage, distribution, how_to_install, system_packages
+from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
 
 Status = Literal["ok", "missing", "degraded"]
 INCLUDE = ("/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/aarch64-linux-gnu")

@@ -56,7 +56,7 @@ def require_programs(*names: str) -> None:
     """Raise HostError naming all programs that are missing and how to get them on this distribution."""
     missing = [name for name in names if find_program(name) is None]
     if missing:
-        from rastos.host.system_packages import how_to_install
+        from rastos.host.system_package_list import how_to_install
 
         raise HostError(f"missing here: {', '.join(missing)}", next_step=how_to_install(missing))
 

@@ -78,5 +78,5 @@ def _probe(cache: Path) -> Accelerator:
         said = (place / "said").read_bytes() if (place / "said").exists() else b""
     if done.status == DEBUG_EXIT and said == b"R":
         return Accelerator("kvm", "host", "KVM runs guests", "a guest answered")
-    words = (done.stderr.strip().splitlines() or [f"QEMU ended with status {done.status}"])[-1]
-    return Accelerator("tcg", TCG_CPU, "software emulation", f"KVM failed: {words}")
+    words = (done.stderr.strip().splitlines() or [f"QEMU ended with status {done.status}"])[-1].rpartition(": ")[2]
+    return Accelerator("tcg", TCG_CPU, "software emulation", f"a guest under KVM failed: {words[:100]}")
