@@ -27,9 +27,9 @@ class ImageGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command by name; None for an unknown one."""
         if cmd_name in FROM_VM:
-            from rastos.cli import image_vm
+            from rastos.cli import image_vm as commands
 
-            command = getattr(image_vm, cmd_name)
+            command = getattr(commands, cmd_name)
             assert isinstance(command, click.Command)
             return command
         return super().get_command(ctx, cmd_name)
