@@ -125,8 +125,10 @@ def _transfer(request: Request, part: Path, meter: _Meter) -> None:
                 meter.add(len(chunk), request.target.name)
             stream.flush()
             os.fsync(stream.fileno())
-            if request.size is not None and stream.tell() < request.size:
-                raise ConnectionError(f"the transfer broke off after {stream.tell()} of {request.size} bytes")
+            # read(n) of http.client is silent about an answer that ends early
+            promised = getattr(answer, "length", None)
+            if promised or (request.size is not None and stream.tell() < request.size):
+                raise ConnectionError(f"the transfer broke off after {stream.tell()} bytes")
 
 
 def _verify(request: Request, part: Path) -> None:

@@ -6,6 +6,7 @@ step that was being written when the power went: it never happened.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import dataclass, field
@@ -41,9 +42,15 @@ class Intent:
         sync_directory(self.path.parent)
 
     def _append(self, value: dict[str, Any]) -> None:
-        number = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        data = (json.dumps(value, default=str) + "\n").encode()
+        number = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            os.write(number, (json.dumps(value, default=str) + "\n").encode())
+            # a line torn by a power cut would swallow the one written behind it
+            whole = _lines(self.path)[1]
+            if os.fstat(number).st_size != whole:
+                os.ftruncate(number, whole)
+            if os.write(number, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(number)
         finally:
             os.close(number)
@@ -70,7 +77,7 @@ class Journal:
         if not self.directory.is_dir():
             return []
         for path in sorted(self.directory.glob("*.intent")):
-            lines = _lines(path)
+            lines, _ = _lines(path)
             if not lines or "operation" not in lines[0]:
                 path.unlink()
                 continue
@@ -85,12 +92,15 @@ def _number(path: Path) -> int:
     return int(path.stem) if path.stem.isdigit() else 0
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    values = []
+def _lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The lines that were written completely, and how many bytes they take."""
+    values: list[dict[str, Any]] = []
+    length = 0
     for line in path.read_bytes().split(b"\n")[:-1]:  # what has no newline was torn
         try:
             value = json.loads(line)
         except ValueError:
             break
         values.append(value)
-    return values
+        length += len(line) + 1
+    return values, length

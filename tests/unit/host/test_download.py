@@ -1,4 +1,4 @@
-"""Downloads from a loopback server: digests, resuming, failure."""
+"""Downloads from a server on this machine: digests, resuming, breaking off, addresses that are wrong."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import pytest
 from rastos.errors import ExternalError, HostError, IntegrityError, UserError
 from rastos.host import Request, fetch, fetch_all
 
-BODY = bytes(range(256)) * 4096
-DIGEST = hashlib.sha256(BODY).hexdigest()
+DATA = bytes(range(256)) * 8000
+DIGEST = hashlib.sha256(DATA).hexdigest()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     ranges: list[str] = []
-    cut = 0  # answers that break off in the middle
+    break_off = 0  # bytes after which the first answers break off
 
     def do_GET(self) -> None:
-        if self.path != "/file":
+        if self.path == "/missing":
             self.send_error(404)
             return
-        wanted = self.headers.get("Range", "")
-        type(self).ranges.append(wanted)
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        self.send_response(206 if wanted else 200)
-        body = BODY[start:]
-        self.send_header("Content-Length", str(len(body)))
+        asked = self.headers.get("Range", "")
+        Handler.ranges.append(asked)
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(DATA) - start))
         self.end_headers()
-        if type(self).cut > 0:
-            type(self).cut -= 1
-            body = body[: len(body) // 2]
-        self.wfile.write(body)
+        if Handler.break_off and start < Handler.break_off:
+            self.wfile.write(DATA[start : Handler.break_off])
+            self.close_connection = True
+        else:
+            self.wfile.write(DATA[start:])
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -43,50 +43,70 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    _Handler.ranges, _Handler.cut = [], 0
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as daemon:
-        thread = threading.Thread(target=daemon.serve_forever)
+    Handler.ranges, Handler.break_off = [], 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as service:
+        thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield f"http://127.0.0.1:{daemon.server_port}"
-        daemon.shutdown()
+        yield f"http://127.0.0.1:{service.server_address[1]}"
+        service.shutdown()
         thread.join()
 
 
-def test_fetches_and_verifies(server: str, tmp_path: Path) -> None:
-    fetch(Request(f"{server}/file", tmp_path / "x", DIGEST, len(BODY)))
-    assert (tmp_path / "x").read_bytes() == BODY
+def test_fetched_and_nothing_else_left(server: str, tmp_path: Path) -> None:
+    target = fetch(Request(f"{server}/file", tmp_path / "deep/file", DIGEST, len(DATA)))
+    assert target.read_bytes() == DATA and [item.name for item in target.parent.iterdir()] == ["file"]
 
 
-def test_wrong_digest_leaves_nothing(server: str, tmp_path: Path) -> None:
-    with pytest.raises(IntegrityError) as caught:
-        fetch(Request(f"{server}/file", tmp_path / "x", "0" * 64))
-    assert "SHA-256" in caught.value.what
+def test_a_wrong_digest_never_gets_its_name(server: str, tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="SHA-256"):
+        fetch(Request(f"{server}/file", tmp_path / "file", "0" * 64, len(DATA)))
     assert not list(tmp_path.iterdir())
 
 
-def test_resumes_where_it_broke_off(server: str, tmp_path: Path) -> None:
-    _Handler.cut = 1
-    fetch(Request(f"{server}/file", tmp_path / "x", DIGEST, len(BODY)))
-    assert (tmp_path / "x").read_bytes() == BODY
-    assert _Handler.ranges == ["", f"bytes={len(BODY) // 2}-"]
+def test_a_transfer_that_broke_off_goes_on_where_it_was(server: str, tmp_path: Path) -> None:
+    Handler.break_off = 1_000_000
+    fetch(Request(f"{server}/file", tmp_path / "file", DIGEST, len(DATA)))
+    assert (tmp_path / "file").read_bytes() == DATA
+    assert Handler.ranges[0] == "" and Handler.ranges[-1] == "bytes=1000000-"
 
 
-def test_many_at_once_and_one_missing(server: str, tmp_path: Path) -> None:
-    good = [Request(f"{server}/file", tmp_path / str(n), DIGEST) for n in range(6)]
-    fetch_all(good)
-    assert len(list(tmp_path.iterdir())) == 6
-    with pytest.raises(ExternalError) as caught:
-        fetch_all([*good, Request(f"{server}/none", tmp_path / "none")])
-    assert "404" in caught.value.what
-    assert not (tmp_path / "none").exists()
+def test_a_transfer_without_known_size_that_broke_off_is_noticed(server: str, tmp_path: Path) -> None:
+    Handler.break_off = 1_000_000
+    fetch(Request(f"{server}/file", tmp_path / "file", DIGEST))
+    assert (tmp_path / "file").read_bytes() == DATA
 
 
-def test_no_server_says_so(tmp_path: Path) -> None:
-    with pytest.raises(HostError) as caught:
-        fetch(Request("http://127.0.0.1:9/file", tmp_path / "x"))
+def test_what_an_earlier_run_left_is_used_and_damage_in_it_found(server: str, tmp_path: Path) -> None:
+    part = tmp_path / ".file.part"
+    part.write_bytes(DATA[:5000])
+    fetch(Request(f"{server}/file", tmp_path / "file", DIGEST, len(DATA)))
+    assert Handler.ranges == ["bytes=5000-"]
+    part.write_bytes(b"?" * 5000)
+    with pytest.raises(IntegrityError):
+        fetch(Request(f"{server}/file", tmp_path / "other", "1" * 64, len(DATA)))
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_file_that_is_not_there(server: str, tmp_path: Path) -> None:
+    with pytest.raises(ExternalError, match="404") as caught:
+        fetch(Request(f"{server}/missing", tmp_path / "file"))
+    assert caught.value.next_step and not (tmp_path / "file").exists()
+
+
+def test_no_network_says_what_next(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="cannot fetch") as caught:
+        fetch(Request("http://127.0.0.1:1/file", tmp_path / "file"))
     assert "network" in caught.value.next_step
 
 
-def test_other_schemes_are_refused(tmp_path: Path) -> None:
+def test_unknown_kind_of_address(tmp_path: Path) -> None:
     with pytest.raises(UserError):
-        fetch(Request("ftp://127.0.0.1/x", tmp_path / "x"))
+        fetch(Request("ftp://127.0.0.1/file", tmp_path / "file"))
+
+
+def test_many_at_once_and_one_that_fails(server: str, tmp_path: Path) -> None:
+    fetch_all([Request(f"{server}/{n}", tmp_path / str(n), DIGEST, len(DATA)) for n in range(6)])
+    assert all((tmp_path / str(n)).read_bytes() == DATA for n in range(6))
+    with pytest.raises(IntegrityError):
+        fetch_all([Request(f"{server}/a", tmp_path / "a", DIGEST), Request(f"{server}/b", tmp_path / "b", "0" * 64)])
+    assert not (tmp_path / "b").exists()

@@ -1,8 +1,9 @@
-"""Running programs: output, failure, deadline, and that nobody survives."""
+"""Running programs: errors with the tail, timeouts that leave nobody, death with the parent."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,90 +12,131 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import ExternalError, HostError
-from rastos.host import run, spawn
+from rastos.host import find_program, require_programs, run, spawn
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+def gone(pid: int, within: float = 5.0) -> bool:
+    """Whether a process ends (or is a zombie nobody reaps) within some seconds."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state in "ZX":
+            return True
+        time.sleep(0.05)
+    return False
 
 
-def _gone(pid: int, seconds: float = 5) -> bool:
-    deadline = time.monotonic() + seconds
-    while _alive(pid) and time.monotonic() < deadline:
+def number_in(path: Path, within: float = 10.0) -> int:
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        if path.exists() and path.read_text().endswith("\n"):
+            return int(path.read_text())
         time.sleep(0.02)
-    return not _alive(pid)
+    raise AssertionError(f"{path} never came")
 
 
-def test_output_and_lines() -> None:
-    lines: list[str] = []
-    done = run(["sh", "-c", "echo out; echo err >&2; printf last"], on_line=lines.append)
-    assert (done.stdout, done.stderr, done.status) == ("out\nlast", "err\n", 0)
-    assert sorted(lines) == ["err", "last", "out"]
+def test_output_status_and_order() -> None:
+    seen: list[str] = []
+    done = run(["sh", "-c", "echo one; echo two; printf three"], on_line=seen.append)
+    assert (done.status, done.stdout, seen) == (0, "one\ntwo\nthree", ["one", "two", "three"])
 
 
-def test_stdin_is_closed_unless_given() -> None:
-    assert run(["cat"]).stdout == ""
-    big = "x" * 1_000_000
-    assert run(["cat"], stdin=big).stdout == big
+def test_standard_input_is_closed_unless_given() -> None:
+    assert run(["cat"], timeout=5).stdout == ""
+    big = "x" * 300_000
+    assert run(["cat"], stdin=big, timeout=20).stdout == big
+
+
+def test_a_reader_that_stops_early_is_no_failure_of_ours() -> None:
+    assert run(["true"], stdin="x" * 300_000, timeout=10).status == 0
 
 
 def test_failure_carries_command_status_and_last_words() -> None:
     with pytest.raises(ExternalError) as caught:
-        run(["sh", "-c", "echo the reason >&2; exit 3"], what="do the thing")
-    assert caught.value.status == 3
-    assert "could not do the thing" in caught.value.what
-    assert "the reason" in caught.value.tail
+        run(["sh", "-c", "for i in $(seq 100); do echo line $i >&2; done; exit 7"], what="count")
+    error = caught.value
+    assert error.status == 7 and error.argv[0] == "sh"
+    assert error.what.startswith("could not count") and "status 7" in error.what
+    assert error.tail.endswith("line 100") and "line 1\n" not in error.tail
+
+
+def test_killed_program_is_named_by_its_signal() -> None:
+    with pytest.raises(ExternalError, match="SIGKILL"):
+        run(["sh", "-c", "kill -KILL $$"])
 
 
 def test_missing_program_says_how_to_get_it() -> None:
     with pytest.raises(HostError) as caught:
-        run(["no-such-program-here"])
-    assert "no-such-program-here" in caught.value.what
-    assert "install" in caught.value.next_step
+        run(["mkfs.rastos-unknown"])
+    assert "mkfs.rastos-unknown" in str(caught.value) and caught.value.next_step
+    with pytest.raises(HostError, match="nowhere-a, nowhere-b"):
+        require_programs("sh", "nowhere-a", "nowhere-b")
+    assert find_program("sh") is not None
 
 
-def test_environment_is_built_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECRET_OF_THE_PARENT", "1")
-    text = run(["env"], env={"GIVEN": "2"}).stdout
-    assert "SECRET_OF_THE_PARENT" not in text
-    assert "GIVEN=2" in text
-    assert "LANG=C.UTF-8" in text
-
-
-def test_deadline_ends_the_whole_group(tmp_path: Path) -> None:
+def test_timeout_kills_the_whole_group(tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    with pytest.raises(ExternalError) as caught:
-        run(["sh", "-c", f"sleep 100 & echo $! > {note}; wait"], timeout=0.5)
-    assert "did not end within 0.5 s" in caught.value.what
-    assert _gone(int(note.read_text()))
+    started = time.monotonic()
+    with pytest.raises(ExternalError, match="did not end within"):
+        run(["sh", "-c", f"sleep 300 & echo $! > {note}; wait"], timeout=0.5)
+    assert time.monotonic() - started < 10
+    assert gone(number_in(note))
+
+
+def test_timeout_beats_a_program_that_ignores_sigterm(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    with pytest.raises(ExternalError):
+        run(["sh", "-c", f"trap '' TERM; echo $$ > {note}; while :; do sleep 0.1; done"], timeout=0.5)
+    assert gone(number_in(note))
+
+
+def test_an_exception_in_on_line_kills_the_group(tmp_path: Path) -> None:
+    def refuse(line: str) -> None:
+        raise RuntimeError(line)
+
+    note = tmp_path / "pid"
+    with pytest.raises(RuntimeError):
+        run(["sh", "-c", f"echo $$ > {note}; echo hello; sleep 300"], on_line=refuse)
+    assert gone(number_in(note))
 
 
 def test_a_daemon_holding_the_pipe_does_not_hold_us() -> None:
     started = time.monotonic()
-    done = run(["sh", "-c", "sleep 20 & echo done"])
-    assert done.stdout == "done\n"
-    assert time.monotonic() - started < 10
-    os.system("pkill -f '^sleep 20$'")
+    done = run(["sh", "-c", "setsid sleep 20 & echo started"], timeout=15)
+    assert done.stdout == "started\n" and time.monotonic() - started < 10
 
 
-def test_spawned_program_ends_with_its_block() -> None:
-    with spawn(["sleep", "100"]) as process:
-        assert _alive(process.pid)
-    assert _gone(process.pid)
+def test_fixed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD_OF_A_USER", "x")
+    monkeypatch.setenv("LANG", "xx_XX")
+    done = run(["env"], env={"EXTRA": "1"})
+    assert "LD_PRELOAD_OF_A_USER" not in done.stdout and "LANG=C.UTF-8" in done.stdout and "EXTRA=1" in done.stdout
 
 
-def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
+def test_log_gets_both_streams(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run(["sh", "-c", "echo out; echo err >&2"], log=log)
+    assert sorted(log.read_text().split()) == ["err", "out"]
+
+
+def test_spawn_ends_with_its_block(tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    code = f"from rastos.host import run; run(['sh', '-c', 'echo $$ > {note}; exec sleep 100'])"
+    with spawn(["sh", "-c", f"sleep 300 & echo $! > {note}; wait"]) as process:
+        child = number_in(note)
+    assert process.returncode is not None and gone(child)
+
+
+@pytest.mark.parametrize("how", ["run", "spawn"])
+def test_children_die_with_a_killed_parent(tmp_path: Path, how: str) -> None:
+    note = tmp_path / "pid"
+    call = f"['sh', '-c', 'echo $$ > {note}; exec sleep 300']"
+    code = "from rastos.host import run, spawn\nimport time\n"
+    code += f"run({call})" if how == "run" else f"with spawn({call}): time.sleep(300)"
     parent = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 20
-    while not (note.exists() and note.read_text().strip()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    child = int(note.read_text())
-    assert _alive(child)
-    parent.kill()
+    child = number_in(note)
+    os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    assert _gone(child)
+    assert gone(child)
