@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rastos.errors import BusyError
-from rastos.host import Journal, locked
+from rastos.errors import BusyError, HostError, UserError
+from rastos.host import Journal, faults, locked
 
 HOLDER = (
     "import sys, time\nfrom pathlib import Path\nfrom rastos.host import locked\n"
@@ -20,7 +22,7 @@ HOLDER = (
 
 
 @pytest.fixture
-def holder(tmp_path: Path):
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path / "lock"], stdout=subprocess.PIPE)
     assert process.stdout and process.stdout.readline() == b"held\n"
     yield process
@@ -95,3 +97,25 @@ def test_numbers_grow_and_order_holds(tmp_path: Path) -> None:
     for name in "abc":
         journal.begin(name)
     assert [intent.operation for intent in journal.open_intents()] == ["a", "b", "c"]
+
+
+def test_lock_waits_as_long_as_asked(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with locked(tmp_path / "lock", "first"), pytest.raises(BusyError), locked(tmp_path / "lock", "second", wait=0.3):
+        pass
+    assert time.monotonic() - started >= 0.3
+
+
+def test_faults_fire_where_armed() -> None:
+    faults.arm("here=error,there=enospc")
+    try:
+        faults.reached("elsewhere")
+        with pytest.raises(HostError):
+            faults.reached("here")
+        with pytest.raises(OSError, match="No space"):
+            faults.reached("there")
+    finally:
+        faults.disarm()
+    faults.reached("here")
+    with pytest.raises(UserError):
+        faults.arm("here=explode")

@@ -1,0 +1,98 @@
+"""Every step of every operation, killed, failed and out of space: something complete always boots, and it recovers."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rastos.progress import Progress
+from rastos.snapshot import deploy, plan_deploy
+from rastos.snapshot.bootentry import ENTRIES
+from tests.conftest import ROOT, need
+from tests.system.storehouse import child, first_snapshot, flaws, leftovers, make_files, mounted_store
+
+OPERATIONS = {
+    "deploy": "deploy(store, plan_deploy(store, 1), Progress())",
+    "snapshot": "create_snapshot(store, 0, 'new one')",
+    "session": "create_snapshot(store, 0, 'new one')",
+    "delete": "delete(store, plan_delete(store, 2))",
+}
+CHILD = """
+import sys
+from pathlib import Path
+from rastos.host import faults
+from rastos.progress import Progress
+from rastos.snapshot import create_snapshot, delete, deploy, plan_delete, plan_deploy
+from tests.system.storehouse import mounted_store
+with mounted_store(Path(sys.argv[1])) as store:
+    faults.arm(sys.argv[2])
+    {operation}
+"""
+
+
+def _steps() -> list[str]:
+    """Every named step in the snapshot room, read from its sources: a new one is tested without being listed here."""
+    text = "".join(path.read_text() for path in sorted((ROOT / "rastos/snapshot").glob("*.py")))
+    return sorted(set(re.findall(r'faults\.reached\("([a-z.]+)"\)', text)))
+
+
+def test_there_are_steps_to_stop_at() -> None:
+    assert len(_steps()) >= 14
+    assert {step.partition(".")[0] for step in _steps()} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("kind", ["kill", "error", "enospc", "eio"])
+@pytest.mark.parametrize("step", _steps())
+def test_stopped_anywhere_it_still_boots_and_recovers(tmp_path: Path, step: str, kind: str) -> None:
+    need("mkfs.btrfs", "mkfs.vfat", "mcopy")
+    make_files(tmp_path)
+    with mounted_store(tmp_path, fresh=True) as store:
+        first_snapshot(store)
+        deploy(store, plan_deploy(store, 0), Progress())
+        store.esp.rename(f"{ENTRIES}/rastos-1+3.conf", f"{ENTRIES}/rastos-1.conf")
+        child(store, 0, "second", {"etc/app.conf": "two\n"})
+        child(store, 0, "third", {"etc/app.conf": "three\n"})
+        deploy(store, plan_deploy(store, 2), Progress())
+        deploy(store, plan_deploy(store, 0), Progress())
+    code = CHILD.format(operation=OPERATIONS[step.partition(".")[0]])
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path, f"{step}={kind}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == (-signal.SIGKILL if kind == "kill" else 1), done.stderr
+    with mounted_store(tmp_path, writable=False) as store:
+        assert flaws(store) == []
+        assert "rastos-1.conf" in store.esp.list(ENTRIES)  # the last known-good one
+    with mounted_store(tmp_path) as store:
+        assert flaws(store) == []
+        assert leftovers(store) == []
+        deploy(store, plan_deploy(store, 1), Progress())
+        current = store.current()
+        assert current is not None and current.snapshot == 1
+        assert (store.deployment_path(current.number) / "etc/app.conf").read_text() == "two\n"
+        assert flaws(store) == []
+        assert leftovers(store) == []
+
+
+def test_the_check_sees_what_is_broken(tmp_path: Path) -> None:
+    need("mkfs.btrfs", "mkfs.vfat", "mcopy")
+    make_files(tmp_path)
+    with mounted_store(tmp_path, fresh=True) as store:
+        assert flaws(store) == ["no boot entry"]
+        first_snapshot(store)
+        plan = plan_deploy(store, 0)
+        deploy(store, plan, Progress())
+        assert flaws(store) == []
+        kernel = store.esp.read(plan.kernel_path)
+        store.esp.write(plan.kernel_path, b"other")
+        assert any("kernel" in flaw for flaw in flaws(store))
+        store.esp.remove(plan.kernel_path)
+        assert any("not on the ESP" in flaw for flaw in flaws(store))
+        store.esp.write(plan.kernel_path, kernel)
+        assert flaws(store) == []
+        (store.deployment_path(1) / "etc/hostname").unlink()
+        assert any("/etc is not complete" in flaw for flaw in flaws(store))
