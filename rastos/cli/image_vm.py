@@ -56,7 +56,10 @@ def boot(
             if not command and not ssh:
                 kept = "writes to the image" if persist else "everything is thrown away"
                 app.out.say(f"{path}: {way} boot, {kept}; Ctrl-] leaves, SSH on 127.0.0.1:{machine.spec.ssh_port}")
-                pass_through(machine.spec.console, lambda: machine.process.poll() is None)
+                pass_through(machine.spec.console, lambda: not machine.gone())
+                if persist and not machine.gone() and machine.agent.ping():
+                    app.out.say("shutting it down, so that nothing written is lost")
+                    machine.power_off()
                 return
             with app.progress.step(f"Boot by {way}"):
                 machine.wait_agent(timeout)
@@ -69,13 +72,14 @@ def boot(
                     app.out.print(answer.stdout.rstrip())
                 if answer.stderr.rstrip():
                     app.out.say(answer.stderr.rstrip())
-                status = answer.status
+                # as a shell says it: 128 and the signal's number
+                status = answer.status if answer.status >= 0 else 128 - answer.status
             machine.power_off()
     ctx.exit(status)
 
 
 def _shell(app: Application, key: Path, port: int) -> int:
-    """A person's shell: ssh gets our own terminal, so it is started in our place of a child that waits."""
+    """A person's shell: ssh gets our own terminal, which programs started by the host layer don't."""
     import os
 
     options = ["StrictHostKeyChecking=no", f"UserKnownHostsFile={key}.hosts", "LogLevel=ERROR"]
@@ -96,6 +100,7 @@ def _shell(app: Application, key: Path, port: int) -> int:
 @click.option("--direct", "only", flag_value="direct", help="Only by direct kernel boot.")
 @click.option("--run", "commands", multiple=True, metavar="COMMAND", help="A command that must succeed in the guest.")
 @click.option("--memory", default=1024, show_default=True, metavar="MIB", type=click.IntRange(min=128))
+@click.option("--timeout", default=240.0, show_default=True, metavar="SECONDS", help="How long one boot may take.")
 @image_option
 @json_option
 @click.pass_context
@@ -104,6 +109,7 @@ def test(
     only: str | None,
     commands: tuple[str, ...],
     memory: int,
+    timeout: float,
     image: Path | None,
     as_json: bool,
 ) -> None:
@@ -120,9 +126,17 @@ def test(
         ways=(only,) if only else WAYS,
         commands=commands,
         memory=memory,
+        timeout=timeout,
     )
     if as_json:
-        app.out.json({"passed": report.passed, "checks": list(report.checks), "boots": dict(report.boots)})
+        app.out.json(
+            {
+                "passed": report.passed,
+                "checks": list(report.checks),
+                "boots": dict(report.boots),
+                "logs": list(report.logs),
+            }
+        )
     else:
         rows = [
             [

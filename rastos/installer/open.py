@@ -34,9 +34,7 @@ class OpenImage:
 def image_format(path: Path) -> str:
     """raw or qcow2. Raises UserError for what isn't an image, BusyError while a VM runs on it."""
     if not path.is_file():
-        raise UserError(
-            "there is no such image", on=path, next_step="make one: `rastos image create`, or check the name"
-        )
+        raise _missing(path)
     done = run(["qemu-img", "info", "--output=json", path], check=False)
     if done.status != 0:
         if "lock" in done.stderr:
@@ -48,6 +46,10 @@ def image_format(path: Path) -> str:
             f"images of format {name} can't be changed", on=path, next_step="convert it: qemu-img convert -O qcow2"
         )
     return name
+
+
+def _missing(path: Path) -> UserError:
+    return UserError("there is no such image", on=path, next_step="make one: `rastos image create`, or check the name")
 
 
 @contextmanager
@@ -66,10 +68,13 @@ def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImag
     """
     require_root("open an image")
     path = path.absolute()
-    kind = image_format(path)
+    if not path.is_file():
+        raise _missing(path)
     with ExitStack() as stack:
+        # ours first: it names who has the image, QEMU's own lock can't
+        stack.enter_context(image_lock(path, purpose, shared=not writable))
+        kind = image_format(path)
         if writable:
-            stack.enter_context(image_lock(path, purpose))
             _check_unused(path)
         private_mounts()
         place = stack.enter_context(working_directory(Path("/run"), "rastos"))

@@ -1,8 +1,7 @@
-"""A process killed in the middle of anything leaves no mount, loop device, program or half-written file."""
+"""SIGKILL in the middle of everything the host layer holds: no mount, loop, process or lock outlives it."""
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import subprocess
@@ -14,141 +13,111 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import HostError
-from rastos.host import attached, bound, mounted, run, run_in_root, system_mounts, write_atomic
-from tests.conftest import need
+from rastos.host import attached, locked, mounted, run, run_in_root, system_mounts, write_atomic
+from tests.conftest import ROOT, need
 
-START = "import sys, time\nfrom pathlib import Path\nfrom rastos.host import *\nplace = Path(sys.argv[1])\n"
-HELD = "print('ready', flush=True)\ntime.sleep(300)\n"
-BLOCKS = {
-    "mounted": "with mounted('tmpfs', place, 'tmpfs'):\n    (place / 'x').write_text('x')\n    ",
-    "bound": "with bound(Path('/usr'), place, read_only=True):\n    ",
-    "attached": "with attached(place.parent / 'disk', offset=4096, size=1 << 20) as device:\n    ",
-    "loop and mount": "with attached(place.parent / 'disk') as device, mounted(device, place, 'ext4'):\n    ",
-    "spawn": "with spawn(['sleep', '31337']):\n    ",
-    "spawn with a child": "with spawn(['sh', '-c', 'sleep 31337 & wait']):\n    time.sleep(0.3)\n    ",
-    "system mounts": "with system_mounts(place):\n    ",
+HOLD = {
+    "mount": "with mounted('tmpfs', place / 'm', 'tmpfs'): hold()",
+    "loop": "with attached(place / 'disk'): hold()",
+    "loop and mount": (
+        "with attached(place / 'disk') as d, mounted(d, place / 'm', 'btrfs') as top: (top / 'x').write_text('x'); hold()"
+    ),
+    "process": "with spawn(['sleep', '4217']): hold()",
+    "chroot": "with system_mounts(place / 'root') as r: run_in_root(r, ['/bin/busy'], on_line=lambda line: hold())",
+    "lock": "with locked(place / 'lock', 'test'): hold()",
 }
+CHILD = """
+import os, sys, time
+from pathlib import Path
+from rastos.host import attached, locked, mounted, run_in_root, spawn, system_mounts
+place = Path(sys.argv[1])
+def hold():
+    print("held", flush=True)
+    time.sleep(100)
+"""
 
 
-def _mounts() -> set[str]:
-    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
-
-
-def _loops(disk: Path) -> list[str]:
-    files = Path("/sys/block").glob("loop*/loop/backing_file")
-    return [str(path) for path in files if _read(path).startswith(str(disk))]
-
-
-def _sleepers() -> list[int]:
-    return [
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if _read(path).split("\0")[:2] == ["sleep", "31337"]
-    ]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
-
-
-def _soon(condition: Callable[[], bool], seconds: float = 8.0) -> bool:
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
+def _until(done: Callable[[], bool], seconds: float = 8) -> bool:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
         time.sleep(0.05)
-    return condition()
+    return done()
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    disk = tmp_path / "disk"
-    with disk.open("wb") as stream:
-        stream.truncate(16 << 20)
-    (tmp_path / "place").mkdir()
-    return tmp_path / "place"
+def _loops(place: Path) -> str:
+    return run(["losetup", "--list", "--noheadings", "--output", "BACK-FILE"], check=False).stdout if place else ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("name", BLOCKS)
-def test_killed_in_the_middle(name: str, number: signal.Signals, place: Path) -> None:
-    if "ext4" in BLOCKS[name]:
-        need("mkfs.ext4")
-        run(["mkfs.ext4", "-q", place.parent / "disk"])
-    before = _mounts()
-    process = subprocess.Popen(
-        [sys.executable, "-c", START + BLOCKS[name] + HELD.replace("\n", "\n    ", 1), str(place)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    with process:
-        assert process.stdout and process.stdout.readline() == b"ready\n"
-        assert _mounts() == before, "the mount is seen outside its process"
-        process.send_signal(number)
-    assert _soon(lambda: not _loops(place.parent / "disk")), "a loop device is left"
-    assert _soon(lambda: not _sleepers()), "a program is left"
-    assert _mounts() == before
-    assert not list(place.iterdir()) or name == "system mounts"
+def _processes(text: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if text in path.read_bytes().decode("utf-8", "replace").replace("\0", " ") and path.parent.name != str(
+                os.getpid()
+            ):
+                found.append(path.parent.name)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
 
 
-def test_killed_while_a_program_runs_in_a_root(place: Path) -> None:
-    code = START + (
-        "with bound(Path('/'), place, read_only=True):\n"
-        "    run_in_root(place, ['sh', '-c', '(setsid sleep 31337 &) ; echo up; sleep 31337'],"
-        " on_line=lambda line: print(line, flush=True))\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(place)], stdout=subprocess.PIPE) as process:
-        assert process.stdout and process.stdout.readline() == b"up\n"
-        assert _soon(lambda: len(_sleepers()) == 2)
-        os.kill(process.pid, signal.SIGKILL)
-    assert _soon(lambda: not _sleepers()), "what a killed run left in its root lives on"
-
-
-def test_a_daemon_started_in_a_root_ends_with_the_command(place: Path) -> None:
-    with bound(Path("/"), place, read_only=True):
-        run_in_root(place, ["sh", "-c", "setsid sleep 31337 & true"], timeout=20)
-    assert _soon(lambda: not _sleepers())
-
-
-def test_a_small_dev_of_its_own(place: Path) -> None:
-    with mounted("tmpfs", place, "tmpfs"):
-        with system_mounts(place):
-            names = {path.name for path in (place / "dev").iterdir()}
-            assert {"null", "zero", "urandom", "pts", "shm"} <= names
-            assert not any(name.startswith(("loop", "sd", "vd", "kvm", "mem")) for name in names)
-        assert not list(place.iterdir()), "mount points made for it are removed again"
-
-
-def test_a_full_disk_keeps_the_old_file(place: Path) -> None:
-    with mounted("tmpfs", place, "tmpfs", ("size=256k",)):
-        write_atomic(place / "file", "old")
-        with pytest.raises(OSError) as caught:
-            write_atomic(place / "file", b"x" * (1 << 20))
-        assert caught.value.errno == errno.ENOSPC
-        assert (place / "file").read_text() == "old" and [item.name for item in place.iterdir()] == ["file"]
-
-
-def test_a_loop_shows_only_its_part(place: Path) -> None:
-    disk = place.parent / "disk"
-    with disk.open("r+b") as stream:
-        stream.seek(8192)
-        stream.write(b"here")
-    with attached(disk, offset=8192, size=4096, read_only=True) as device:
-        assert device.read_bytes() == b"here" + bytes(4092)
-        with pytest.raises(OSError), device.open("r+b") as writer:
-            writer.write(b"x")
-    assert _soon(lambda: not _loops(disk))
-
-
-def test_what_cannot_be_mounted_is_named(place: Path) -> None:
-    with pytest.raises(HostError, match="cannot mount"), mounted("tmpfs", place, "rastos-unknown-fs"):
+@pytest.mark.parametrize("what", list(HOLD))
+def test_nothing_outlives_sigkill(tmp_path: Path, what: str) -> None:
+    need("mkfs.btrfs", "unshare", "gcc")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "root/bin").mkdir(parents=True)
+    with open(tmp_path / "disk", "wb") as stream:
+        stream.truncate(128 << 20)
+    run(["mkfs.btrfs", "-q", tmp_path / "disk"])
+    source = '#include <stdio.h>\n#include <unistd.h>\nint main(void){puts("up");fflush(stdout);for(;;)pause();}\n'
+    (tmp_path / "busy.c").write_text(source)
+    run(["gcc", "-static", "-o", tmp_path / "root/bin/busy", tmp_path / "busy.c"])
+    argv = [sys.executable, "-c", CHILD + HOLD[what], str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as child:
+        assert child.stdout and child.stdout.readline() == b"held\n"
+        if "loop" in what:
+            assert str(tmp_path) in _loops(tmp_path)
+        child.send_signal(signal.SIGKILL)
+    assert _until(lambda: str(tmp_path) not in _loops(tmp_path))
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    assert _until(lambda: not _processes("sleep 4217") and not _processes("/bin/busy"))
+    with locked(tmp_path / "lock", "after"):
+        pass
+    with attached(tmp_path / "disk") as device, mounted(device, tmp_path / "m", "btrfs"):
         pass
 
 
-def test_a_bind_can_be_read_only(place: Path) -> None:
-    source = place.parent / "source"
-    source.mkdir()
-    with bound(source, place, read_only=True), pytest.raises(OSError) as caught:
-        (place / "x").write_text("x")
-    assert caught.value.errno == errno.EROFS
+def test_mounts_are_private(tmp_path: Path) -> None:
+    with mounted("tmpfs", tmp_path, "tmpfs"):
+        assert os.path.ismount(tmp_path)
+        outside = Path(f"/proc/{os.getppid()}/mountinfo").read_text()
+        assert str(tmp_path) not in outside
+    assert not os.path.ismount(tmp_path)
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
+    with mounted("tmpfs", tmp_path, "tmpfs", ("size=64k",)):
+        write_atomic(tmp_path / "file", "old")
+        with pytest.raises(OSError, match="No space"):
+            write_atomic(tmp_path / "file", b"x" * (1 << 20))
+        assert (tmp_path / "file").read_text() == "old"
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_system_the_kernel_lacks_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="cannot mount nosuchfs"), mounted("none", tmp_path, "nosuchfs"):
+        pass
+
+
+def test_programs_in_a_root_see_only_it(tmp_path: Path) -> None:
+    need("gcc")
+    (tmp_path / "bin").mkdir()
+    code = (
+        "#include <stdio.h>\n#include <unistd.h>\n#include <sys/stat.h>\n"
+        'int main(void){struct stat s;printf("%d %d %d",getpid()<9,stat("/dev/null",&s)==0,stat("/dev/vda",&s)==0);return 0;}\n'
+    )
+    (tmp_path / "see.c").write_text(code)
+    run(["gcc", "-static", "-o", tmp_path / "bin/see", tmp_path / "see.c"])
+    with system_mounts(tmp_path) as root:
+        assert run_in_root(root, ["/bin/see"]).stdout == "1 1 0"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "see.c"]

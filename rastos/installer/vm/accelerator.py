@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rastos.errors import ExternalError
+from rastos.errors import ExternalError, IntegrityError
 from rastos.host import read_json, run, working_directory, write_json
 
 SECONDS = 4.0  # a boot sector that runs at all answers in a fraction of one
@@ -38,45 +38,40 @@ def probe_accelerator(cache: Path) -> Accelerator:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     version = run(["qemu-system-x86_64", "--version"]).stdout.splitlines()[0]
     memory = cache / "accelerator.json"
-    if memory.is_file():
-        known = read_json(memory)
-        if known.get("boot") == boot and known.get("qemu") == version:
-            return Accelerator(**known["accelerator"])
+    known = _remembered(memory, boot, version)
+    if known:
+        return known
     found = _probe(cache)
     cache.mkdir(parents=True, exist_ok=True)
     write_json(memory, {"boot": boot, "qemu": version, "accelerator": asdict(found)})
     return found
 
 
-def _probe(cache: Path) -> Accelerator:
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+def _remembered(memory: Path, boot: str, version: str) -> Accelerator | None:
+    try:
+        known = read_json(memory)
+        return Accelerator(**known["accelerator"]) if (known["boot"], known["qemu"]) == (boot, version) else None
+    except (OSError, IntegrityError, KeyError, TypeError):
+        return None  # none yet, or not one we wrote: find out again
+
+
+def _probe(cache: Path, accel: str = "kvm", cpu: str = "host") -> Accelerator:
+    if accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return Accelerator("tcg", TCG_CPU, "software emulation", "/dev/kvm is not there or not ours")
     with working_directory(cache, "probe") as place:
         (place / "sector").write_bytes(SECTOR)
         disk = {"driver": "raw", "node-name": "d", "file": {"driver": "file", "filename": str(place / "sector")}}
-        command = [
-            "qemu-system-x86_64",
-            "-machine",
-            "pc",
-            "-accel",
-            "kvm",
-            "-cpu",
-            "host",
-            "-m",
-            "16",
-            "-display",
-            "none",
-        ]
+        command = ["qemu-system-x86_64", "-machine", "pc", "-accel", accel, "-cpu", cpu, "-m", "16", "-display", "none"]
         command += ["-nodefaults", "-no-reboot", "-blockdev", json.dumps(disk), "-device", "ide-hd,drive=d,bootindex=0"]
         command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-debugcon", f"file:{place / 'said'}"]
         try:
             done = run(command, check=False, timeout=SECONDS)
         except ExternalError:
             return Accelerator(
-                "tcg", TCG_CPU, "software emulation", f"a guest under KVM did not answer in {SECONDS:g} s"
+                "tcg", TCG_CPU, "software emulation", f"a guest under {accel.upper()} did not answer in {SECONDS:g} s"
             )
         said = (place / "said").read_bytes() if (place / "said").exists() else b""
     if done.status == DEBUG_EXIT and said == b"R":
-        return Accelerator("kvm", "host", "KVM runs guests", "a guest answered")
+        return Accelerator(accel, cpu, f"{accel.upper()} runs guests", "a guest answered")
     words = (done.stderr.strip().splitlines() or [f"QEMU ended with status {done.status}"])[-1].rpartition(": ")[2]
-    return Accelerator("tcg", TCG_CPU, "software emulation", f"a guest under KVM failed: {words[:100]}")
+    return Accelerator("tcg", TCG_CPU, "software emulation", f"a guest under {accel.upper()} failed: {words[:100]}")

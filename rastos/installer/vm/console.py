@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>c]|\][^\x07]*\x07)")
+# lockups are left out: on a busy host an emulated guest reports one and goes on. "traps:" lines are programs, not the kernel
 CRASH = re.compile(
-    r"Kernel panic - not syncing|rastos-init: cannot|BUG: |Oops: |You are in emergency mode|general protection fault"
+    r"Kernel panic - not syncing|rastos-init: cannot|BUG: (?!soft lockup|workqueue lockup)|Oops: "
+    r"|You are in emergency mode|^(?!.*traps: ).*general protection fault",
+    re.MULTILINE,
 )
 LEAVE = b"\x1d"  # Ctrl-]
 

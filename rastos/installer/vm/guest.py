@@ -13,6 +13,8 @@ from typing import Any
 
 from rastos.errors import ExternalError
 
+ANSWER_SECONDS = 20.0  # the agent answers at once; an emulated guest on a busy host may not
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -57,7 +59,10 @@ class Agent:
             if self.line is None:
                 self._synchronise(timeout)
             self._send({"execute": command, "arguments": arguments})
-            answer = self._receive(time.monotonic() + timeout)
+            deadline = time.monotonic() + timeout
+            answer = self._receive(deadline)
+            while not answer.keys() & {"return", "error"}:  # a torn line of an earlier connection
+                answer = self._receive(deadline)
         except OSError as error:
             self.close()
             raise ExternalError(f"the guest agent is silent: {error}") from error
@@ -67,10 +72,10 @@ class Agent:
 
     def execute(self, argv: list[str], timeout: float = 60.0) -> Answer:
         """Run a program in the guest to its end. Raises ExternalError when it takes longer than `timeout` seconds."""
-        started = self.request("guest-exec", path=argv[0], arg=argv[1:], **{"capture-output": True})
+        started = self.request("guest-exec", ANSWER_SECONDS, path=argv[0], arg=argv[1:], **{"capture-output": True})
         deadline, pause = time.monotonic() + timeout, 0.02
         while True:
-            state = self.request("guest-exec-status", pid=started["pid"])
+            state = self.request("guest-exec-status", ANSWER_SECONDS, pid=started["pid"])
             if state["exited"]:
                 break
             if time.monotonic() > deadline:

@@ -31,7 +31,7 @@ class Machine:
         self.process = process
         self.console = Console(spec.console_log)
         self.agent = Agent(spec.agent)
-        self.monitor = Monitor(spec.monitor)
+        self.monitor = Monitor(spec.monitor, alive=lambda: process.poll() is None)
         self.started = time.monotonic()
 
     # waiting
@@ -88,7 +88,12 @@ class Machine:
 
     def execute(self, command: str, timeout: float = 60.0) -> Answer:
         """Run a shell command in the guest."""
-        return self.agent.execute(["/bin/sh", "-c", command], timeout)
+        try:
+            return self.agent.execute(["/bin/sh", "-c", command], timeout)
+        except ExternalError:
+            time.sleep(0.2)  # the socket ends before the process
+            self._still_there(f"a command ends: {command[:80]}")  # why the agent is silent, if that is known
+            raise
 
     def succeed(self, command: str, timeout: float = 60.0) -> str:
         """Run a shell command that must succeed; its output."""
@@ -126,13 +131,17 @@ class Machine:
 
         self._wait("the guest is back after its reboot", timeout, again, self.console.tail)
 
+    def gone(self) -> bool:
+        """Whether nothing more will come: QEMU ended, or stopped at a panic."""
+        return self.process.poll() is not None or self.monitor.seen("GUEST_PANICKED", "WATCHDOG") is not None
+
     def crash(self) -> None:
         """Pull the plug."""
         self.monitor.execute("quit")
         self.process.wait(10)
 
     def power_off(self, timeout: float = 60.0) -> None:
-        """Shut down cleanly and wait for QEMU's end. Raises ExternalError when it doesn't come."""
+        """Shut down cleanly and wait for QEMU's end. Raises ExternalError when it doesn't come, or comes otherwise."""
         try:
             self.agent.request("guest-shutdown", timeout=3.0, mode="powerdown")
         except ExternalError:
@@ -142,7 +151,15 @@ class Machine:
         while self.process.poll() is None:
             if time.monotonic() > deadline:
                 raise ExternalError(f"the guest did not power off in {timeout:g} s", tail=self.console.tail())
+            if self.monitor.seen("GUEST_PANICKED", "WATCHDOG"):
+                self._still_there("the guest powers off")
             time.sleep(0.05)
+        if self.process.returncode != 0:
+            raise ExternalError(
+                f"QEMU ended with status {self.process.returncode} instead of a power-off",
+                status=self.process.returncode,
+                tail=self.console.tail(),
+            )
 
     def close(self) -> None:
         """End whatever is still there."""
@@ -173,8 +190,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def direct_files(image: Path, folder: Path) -> tuple[Path, str]:
-    """Take the kernel of the next deployment out of an image; the file and the command line."""
+def direct_files(image: Path, folder: Path) -> tuple[Path, Path | None, str]:
+    """Take the kernel of the next deployment out of an image: kernel, initial RAM disk if it has one, command line."""
     from rastos.snapshot import Store, boot_files
 
     from ..open import open_image
@@ -182,7 +199,10 @@ def direct_files(image: Path, folder: Path) -> tuple[Path, str]:
     with open_image(image, writable=False, purpose="read its boot entry") as opened:
         files = boot_files(Store.open(opened.top, opened.esp, writable=False))
         (folder / "vmlinuz").write_bytes(opened.esp.read(files.kernel_esp_path))
-    return folder / "vmlinuz", files.options
+        if files.initrd_esp_path is None:
+            return folder / "vmlinuz", None, files.options
+        (folder / "initrd").write_bytes(opened.esp.read(files.initrd_esp_path))
+    return folder / "vmlinuz", folder / "initrd", files.options
 
 
 @contextmanager
@@ -202,11 +222,13 @@ def booted(
     from .accelerator import probe_accelerator
 
     accelerator = probe_accelerator(cache)
-    kind = image_format(image)
     with ExitStack() as stack:
         place = stack.enter_context(working_directory(cache / "vm", "vm"))
-        kernel, cmdline = direct_files(image, place) if way == "direct" else (None, "")
+        kernel, initrd, cmdline = direct_files(image, place) if way == "direct" else (None, None, "")
+        # a socket's path has at most 107 bytes (unix(7)), a checkout's may be longer
+        sockets = stack.enter_context(working_directory(Path("/tmp"), "vm")) if len(bytes(place)) > 95 else None
         stack.enter_context(image_lock(image.absolute(), "a virtual machine", shared=not persist))
+        kind = image_format(image)
         disk, disk_format = image.absolute(), kind
         if not persist:
             disk, disk_format = place / "overlay.qcow2", "qcow2"
@@ -217,12 +239,15 @@ def booted(
             cpu=accelerator.cpu,
             disk=disk,
             disk_format=disk_format,
+            keep=persist,
             memory=memory,
             cpus=cpus,
             kernel=kernel,
+            initrd=initrd,
             cmdline=cmdline,
             ssh_port=free_port(),
             ssh_key=ssh_key,
+            sockets=sockets,
         )
         if way == "uefi":
             code, variables = find_firmware()

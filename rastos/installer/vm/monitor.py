@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ RESULTS = ("GUEST_PANICKED", "WATCHDOG", "RESET", "SHUTDOWN", "STOP")
 class Monitor:
     """A connection to one QEMU; its events are kept in order of arrival as (name, data)."""
 
-    def __init__(self, socket: Path, *, timeout: float = 20.0) -> None:
+    def __init__(self, socket: Path, *, alive: Callable[[], bool] = lambda: True, timeout: float = 20.0) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self._arrived = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -29,16 +29,16 @@ class Monitor:
         self._thread.start()
         self._client = QMPClient("rastos")
         self._listener: asyncio.Task[None] | None = None
-        self._connect(socket, timeout)
+        self._connect(socket, alive, timeout)
 
-    def _connect(self, socket: Path, timeout: float) -> None:
+    def _connect(self, socket: Path, alive: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while True:
             try:
                 self._call(self._open(socket), 5.0)
                 return
             except (QMPError, OSError, ExternalError) as error:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or not alive():
                     self.close()
                     raise ExternalError(f"QEMU's monitor can't be reached: {error}", on=socket) from error
                 time.sleep(0.05)

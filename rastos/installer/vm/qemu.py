@@ -21,7 +21,8 @@ KEY_CREDENTIAL = "opt/io.systemd.credentials/ssh.authorized_keys.root"
 class MachineSpec:
     """A machine: disk file, memory in MiB, and either firmware (code, variables) or a kernel with its command line.
 
-    `runtime` is the folder of its sockets and logs; `ssh_port` a port of 127.0.0.1, 0 for no network;
+    `runtime` is the folder of its logs and (unless `sockets` names a shorter path) its sockets; `keep` says that what is
+    written to the disk has to survive the host; `ssh_port` a port of 127.0.0.1, 0 for no network;
     `ssh_key` a public key root gets through a systemd credential (systemd.system-credentials(7)).
     """
 
@@ -30,6 +31,7 @@ class MachineSpec:
     cpu: str
     disk: Path | None = None
     disk_format: str = "qcow2"
+    keep: bool = False
     memory: int = 1024
     cpus: int = 2
     firmware: tuple[Path, Path] | None = None
@@ -38,16 +40,17 @@ class MachineSpec:
     cmdline: str = ""
     ssh_port: int = 0
     ssh_key: str = ""
+    sockets: Path | None = None
 
     @property
     def monitor(self) -> Path:
         """QMP socket."""
-        return self.runtime / "qmp"
+        return (self.sockets or self.runtime) / "qmp"
 
     @property
     def console(self) -> Path:
         """Serial console socket."""
-        return self.runtime / "console"
+        return (self.sockets or self.runtime) / "console"
 
     @property
     def console_log(self) -> Path:
@@ -57,7 +60,7 @@ class MachineSpec:
     @property
     def agent(self) -> Path:
         """Guest agent socket."""
-        return self.runtime / "agent"
+        return (self.sockets or self.runtime) / "agent"
 
 
 def find_firmware() -> tuple[Path, Path]:
@@ -74,25 +77,32 @@ def argv(spec: MachineSpec) -> list[str]:
     """The command line."""
     words = ["qemu-system-x86_64", "-machine", "q35", "-accel", spec.accel, "-cpu", spec.cpu]
     words += ["-m", str(spec.memory), "-smp", str(spec.cpus), "-display", "none", "-nodefaults", "-no-user-config"]
-    words += ["-qmp", f"unix:{spec.monitor},server=on,wait=off"]
-    words += ["-chardev", f"socket,id=console,path={spec.console},server=on,wait=off,logfile={spec.console_log}"]
+    words += ["-qmp", f"unix:{_comma(spec.monitor)},server=on,wait=off"]
+    log = _comma(spec.console_log)
+    words += ["-chardev", f"socket,id=console,path={_comma(spec.console)},server=on,wait=off,logfile={log}"]
     words += ["-serial", "chardev:console"]
     if spec.firmware:
         code, variables = spec.firmware
-        words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
-        words += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
+        words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_comma(code)}"]
+        words += ["-drive", f"if=pflash,unit=1,format=raw,file={_comma(variables)}"]
     if spec.kernel:
         words += ["-kernel", str(spec.kernel), "-append", spec.cmdline]
         if spec.initrd:
             words += ["-initrd", str(spec.initrd)]
     if spec.disk:
-        words += ["-drive", f"if=none,id=disk,format={spec.disk_format},file={_comma(spec.disk)},discard=unmap"]
+        # nobody needs a throw-away disk after a power cut: flushes of the guest cost nothing then
+        cache = "writeback" if spec.keep else "unsafe"
+        words += [
+            "-drive",
+            f"if=none,id=disk,format={spec.disk_format},file={_comma(spec.disk)},discard=unmap,cache={cache}",
+        ]
         # with -kernel QEMU itself takes boot index 0
         words += ["-device", "virtio-blk-pci,drive=disk" + ("" if spec.kernel else ",bootindex=0")]
     if spec.ssh_port:
         words += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{spec.ssh_port}-:22"]
         words += ["-device", "virtio-net-pci,netdev=net,romfile="]
-    words += ["-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={spec.agent},server=on,wait=off"]
+    words += ["-device", "virtio-serial-pci"]
+    words += ["-chardev", f"socket,id=agent,path={_comma(spec.agent)},server=on,wait=off"]
     words += ["-device", f"virtserialport,chardev=agent,name={AGENT}", "-device", "virtio-rng-pci"]
     words += ["-device", "pvpanic-pci", "-device", "i6300esb", "-action", "panic=pause,watchdog=pause"]
     if spec.ssh_key:

@@ -1,0 +1,137 @@
+"""Opening images: raw and qcow2, in use, damaged, and killed while open."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rastos.errors import BusyError, RastosError, UserError
+from rastos.host import attached, mounted, run
+from rastos.installer import open_image
+from rastos.installer.filesystem import make_esp, make_root
+from rastos.installer.partition import plan_layout, read_layout, write_layout
+from rastos.snapshot import MtoolsEsp, Store
+from tests.conftest import ROOT, need
+
+
+@pytest.fixture(params=["raw", "qcow2"])
+def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    need("sfdisk", "mkfs.vfat", "mkfs.btrfs", "qemu-img", "qemu-storage-daemon", "mcopy")
+    place = tmp_path / "image.raw"
+    layout = plan_layout(512 << 20, 40 << 20, seed="test")
+    with open(place, "xb") as stream:
+        stream.truncate(layout.size)
+    write_layout(place, layout)
+    make_esp(place, layout.esp, volume_id="12345678")
+    (tmp_path / "top").mkdir()
+    with attached(place, offset=layout.root.start, size=layout.root.size) as device:
+        make_root(device, uuid=layout.root.uuid)
+        with mounted(device, tmp_path / "top", "btrfs") as top:
+            esp = MtoolsEsp(place, layout.esp.start, layout.esp.size)
+            Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline="")
+    assert [part.uuid for part in read_layout(place)] == [layout.esp.uuid, layout.root.uuid]
+    if request.param == "raw":
+        return place
+    run(["qemu-img", "convert", "-O", "qcow2", place, tmp_path / "image.qcow2"])
+    return tmp_path / "image.qcow2"
+
+
+def _leftovers(image: Path) -> list[str]:
+    loops = run(["losetup", "--list", "--noheadings", "--output", "BACK-FILE"], check=False).stdout
+    daemons = subprocess.run(["pgrep", "-af", f"qemu-storage-daemon.*{image}"], capture_output=True, text=True).stdout
+    return [line for line in (loops + daemons).splitlines() if str(image.parent) in line or "/run/.rastos" in line]
+
+
+def test_what_is_written_stays(image: Path) -> None:
+    with open_image(image, writable=True, purpose="test") as opened:
+        (opened.top / "note").write_text("kept")
+        opened.esp.write("/loader/note", b"kept too")
+    assert _leftovers(image) == []
+    with open_image(image, writable=False, purpose="test") as opened:
+        assert (opened.top / "note").read_text() == "kept"
+        assert opened.esp.read("/loader/note") == b"kept too"
+        with pytest.raises(OSError, match="Read-only"):
+            (opened.top / "note").write_text("no")
+    assert _leftovers(image) == []
+
+
+def test_in_use_by_another_rastos(image: Path) -> None:
+    with (
+        open_image(image, writable=True, purpose="the first"),
+        pytest.raises(BusyError) as caught,
+        open_image(image, writable=True, purpose="the second"),
+    ):
+        pass
+    assert "the first" in caught.value.holder
+
+
+def test_in_use_by_a_virtual_machine(image: Path) -> None:
+    need("qemu-system-x86_64")
+    kind = image.suffix[1:]
+    argv = ["qemu-system-x86_64", "-S", "-display", "none", "-nodefaults", "-m", "64"]
+    argv += ["-drive", f"file={image},format={kind},if=virtio"]
+    with subprocess.Popen(argv) as machine:
+        try:
+            time.sleep(1.5)
+            with pytest.raises(BusyError) as caught, open_image(image, writable=True, purpose="test"):
+                pass
+            assert "virtual machine" in caught.value.holder
+        finally:
+            machine.kill()
+    with open_image(image, writable=True, purpose="test"):
+        pass
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from rastos.installer import open_image
+with open_image(Path(sys.argv[1]), writable=True, purpose="test") as image:
+    (image.top / "half").write_text("half")
+    print("open", flush=True)
+    time.sleep(100)
+"""
+
+
+def test_killed_while_open(image: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", CHILD, str(image)], stdout=subprocess.PIPE, cwd=ROOT) as child:
+        assert child.stdout and child.stdout.readline() == b"open\n"
+        child.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while _leftovers(image) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert _leftovers(image) == []
+    with open_image(image, writable=True, purpose="after the kill") as opened:
+        assert (opened.top / "store.json").is_file()
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image" * 1000, None])
+def test_what_is_no_image_of_ours(tmp_path: Path, content: bytes | None) -> None:
+    need("qemu-img", "sfdisk")
+    place = tmp_path / "file.img"
+    if content is not None:
+        place.write_bytes(content)
+    with pytest.raises(UserError) as caught, open_image(place, writable=True, purpose="test"):
+        pass
+    assert caught.value.next_step
+
+
+def test_a_qcow2_without_partitions(tmp_path: Path) -> None:
+    need("qemu-img", "qemu-storage-daemon", "sfdisk")
+    run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / "empty.qcow2", "64M"])
+    with pytest.raises(UserError, match="GPT"), open_image(tmp_path / "empty.qcow2", writable=True, purpose="test"):
+        pass
+
+
+def test_a_truncated_qcow2(tmp_path: Path) -> None:
+    need("qemu-img", "qemu-storage-daemon")
+    run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / "cut.qcow2", "64M"])
+    with open(tmp_path / "cut.qcow2", "r+b") as stream:
+        stream.truncate(100)
+    with pytest.raises(RastosError), open_image(tmp_path / "cut.qcow2", writable=True, purpose="test"):
+        pass
