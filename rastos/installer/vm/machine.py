@@ -218,9 +218,11 @@ def booted(
     keep_log: Path | None = None,
 ) -> Iterator[Machine]:
     """Boot an image, by `way` uefi or direct, on a throw-away overlay unless `persist`."""
-    from ..open import image_format, image_lock
+    from ..open import image_format, image_lock, missing_image
     from .accelerator import probe_accelerator
 
+    if not image.is_file():
+        raise missing_image(image)
     accelerator = probe_accelerator(cache)
     with ExitStack() as stack:
         place = stack.enter_context(working_directory(cache / "vm", "vm"))
