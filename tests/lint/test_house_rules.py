@@ -82,9 +82,3 @@ def test_no_place_of_a_developers_machine_is_in_the_files() -> None:
         if PLACES.search(text):
             found.append(str(path.relative_to(ROOT)))
     assert not found
-
-
-def test_tests_are_short_too() -> None:
-    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "bench").rglob("*.py")]
-    lengths = {path.name: len(path.read_text().splitlines()) for path in files}
-    assert not {name: lines for name, lines in lengths.items() if lines > 400}
