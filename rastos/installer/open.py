@@ -34,7 +34,7 @@ class OpenImage:
 def image_format(path: Path) -> str:
     """raw or qcow2. Raises UserError for what isn't an image, BusyError while a VM runs on it."""
     if not path.is_file():
-        raise _missing(path)
+        raise missing_image(path)
     done = run(["qemu-img", "info", "--output=json", path], check=False)
     if done.status != 0:
         if "lock" in done.stderr:
@@ -48,7 +48,8 @@ def image_format(path: Path) -> str:
     return name
 
 
-def _missing(path: Path) -> UserError:
+def missing_image(path: Path) -> UserError:
+    """The error for an image that isn't there."""
     return UserError("there is no such image", on=path, next_step="make one: `rastos image create`, or check the name")
 
 
@@ -69,7 +70,7 @@ def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImag
     require_root("open an image")
     path = path.absolute()
     if not path.is_file():
-        raise _missing(path)
+        raise missing_image(path)
     with ExitStack() as stack:
         # ours first: it names who has the image, QEMU's own lock can't
         stack.enter_context(image_lock(path, purpose, shared=not writable))

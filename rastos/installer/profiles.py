@@ -55,7 +55,7 @@ class ImageProfile:
 
 def parse_size(text: object, *, on: object = "", what: str = "size") -> int:
     """Bytes from 4G, 512M, 1.5G or a number. Raises UserError."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", str(text).strip().upper())
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:I?B)?", str(text).strip().upper())
     if not found:
         raise UserError(f"{what} is '{text}', expected a size such as 4G or 512M", on=on, next_step="write it so")
     return int(float(found[1]) * SIZES[found[2]])

@@ -1,0 +1,182 @@
+"""`make bench`: ratios against peers measured in the same run, alternating, medians.
+
+Figures of one machine move by half from run to run; the ratios hold better. Nothing here gates the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+os.environ.setdefault("RASTOS_CACHE", str(ROOT / ".rastos/cache"))
+os.environ.setdefault("RASTOS_STATE", str(ROOT / ".rastos/state"))
+RASTOS = [sys.executable, "-m", "rastos"]
+Timed = Callable[[], float]
+
+
+def command(*words: str | Path) -> float:
+    """Seconds a command takes, as a whole process. Its failure ends the bench."""
+    began = time.monotonic()
+    subprocess.run([str(word) for word in words], cwd=ROOT, check=True, capture_output=True)
+    return time.monotonic() - began
+
+
+def pair(ours: Timed, theirs: Timed, runs: int) -> tuple[float, float, float]:
+    """Medians of both, and the median of the ratios pair by pair; one warm-up each."""
+    ours()
+    theirs()
+    rows = [(ours(), theirs()) for _ in range(runs)]
+    middle = statistics.median
+    return middle(a for a, _ in rows), middle(b for _, b in rows), middle(a / b for a, b in rows)
+
+
+def show(name: str, ours: float, theirs: float | None, ratio: float | None, aim: str) -> None:
+    """One row."""
+    other = f"{theirs:8.3f} s" if theirs is not None else " " * 10
+    quotient = f"{ratio:6.2f}×" if ratio is not None else " " * 7
+    print(f"{name:<44} {ours:8.3f} s {other} {quotient}   aim {aim}", flush=True)
+
+
+def bench_help() -> None:
+    ours, theirs, ratio = pair(lambda: command(*RASTOS, "--help"), lambda: command(sys.executable, "-c", "pass"), 15)
+    show("rastos --help / python3 -c pass", ours, theirs, ratio, "≤ 3×")
+
+
+@contextmanager
+def plain_repository(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The converted packages of the default set, as a repository both tools can read."""
+    from rastos.package import Change, LocalRepository, load_manifest, open_channels, plan_change, target_for
+    from rastos.progress import Progress
+
+    cache = Path(os.environ["RASTOS_CACHE"])
+    manifest = load_manifest(ROOT / "packages.toml")
+    channels = open_channels(manifest, cache=cache, repository=None)
+    target = target_for(folder / "nothing", cache, immutable=True)
+    plan = plan_change(target, channels, Change(install=manifest.select(["base"])), Progress(), manifest=manifest)
+    from rastos.package.transaction import _wanted
+
+    for channel, wanted in _wanted(plan, channels):
+        channel.fetch(wanted, target.packages, Progress())
+    repository = LocalRepository(folder / "repository", "bench")
+    for record in plan.records:
+        repository.add(target.packages / record.filename)
+    yield repository.directory, [record.name for record in plan.records]
+
+
+def bench_install(folder: Path) -> None:
+    """libalpm alone on both sides: no downloads, no maintainer scripts (a pacman channel has none)."""
+    with plain_repository(folder) as (repository, names):
+        manifest = folder / "packages.toml"
+        packages = ", ".join(f'"{name}"' for name in names)
+        manifest.write_text(
+            f'schema = 1\n[channels.bench]\nkind = "pacman"\nserver = "{repository}"\n'
+            f'siglevel = "Never"\n[sets.base]\npackages = [{packages}]\n'
+        )
+        (folder / "pacman.conf").write_text(
+            f"[options]\nArchitecture = auto\nSigLevel = Never\n[bench]\nServer = file://{repository}\n"
+        )
+
+        def ours() -> float:
+            shutil.rmtree(folder / "ours", ignore_errors=True)
+            (folder / "ours").mkdir()
+            return command(*RASTOS, "package", "apply", "--root", folder / "ours", "--manifest", manifest)
+
+        def theirs() -> float:
+            shutil.rmtree(folder / "theirs", ignore_errors=True)
+            (folder / "theirs/var/lib/pacman").mkdir(parents=True)
+            words = ["pacman", "-r", folder / "theirs", "--config", folder / "pacman.conf", "--noconfirm", "-Sy"]
+            return command(*words, "--cachedir", folder / "pacman-cache", *names)
+
+        a, b, ratio = pair(ours, theirs, 3)
+        show(f"install {len(names)} packages / pacman -r", a, b, ratio, "≤ 1.15×")
+
+
+def bench_image(folder: Path) -> Path:
+    images = Path(os.environ["RASTOS_CACHE"]) / "images"
+    shutil.rmtree(images, ignore_errors=True)
+    image = folder / "bench.qcow2"
+    words = [*RASTOS, "image", "create", "--profile", "ci", "--output", image, "--force", "--json"]
+    began = time.monotonic()
+    done = subprocess.run([str(word) for word in words], cwd=ROOT, check=True, capture_output=True, text=True)
+    show("image create, packages fetched before", time.monotonic() - began, None, None, "-")
+    for name, seconds in json.loads(done.stdout)["seconds"].items():
+        show(f"    {name}", seconds, None, None, "-")
+    show("image create, same inputs again", command(*words), None, None, "< 10 s")
+    return image
+
+
+def bench_snapshots(image: Path, folder: Path) -> None:
+    """Inside one opened image, against the bare btrfs commands; and the whole commands."""
+    from rastos.host import run
+    from rastos.installer import open_image
+    from rastos.progress import Progress
+    from rastos.snapshot import Store, create_snapshot, deploy, plan_deploy, plan_rollback
+
+    with open_image(image, writable=True, purpose="bench") as opened:
+        store = Store.open(opened.top, opened.esp, writable=True)
+        count = iter(range(1000))
+
+        def timed(work: Callable[[], object]) -> float:
+            began = time.monotonic()
+            work()
+            return time.monotonic() - began
+
+        def bare() -> None:
+            target = opened.top / f"bare-{next(count)}"
+            run(["btrfs", "subvolume", "snapshot", "-r", store.tree(0), target])
+            run(["btrfs", "filesystem", "sync", opened.top])
+
+        a, b, ratio = pair(lambda: timed(lambda: create_snapshot(store, 0, "bench")), lambda: timed(bare), 7)
+        show("snapshot create / btrfs snapshot + sync", a, b, ratio, "< 0.25 s")
+
+        def deployed() -> None:
+            deploy(store, plan_deploy(store, store.snapshots()[-1].id), Progress())
+
+        def rolled_back() -> None:
+            deploy(store, plan_rollback(store, 0), Progress())
+
+        a, b, ratio = pair(lambda: timed(deployed), lambda: timed(bare), 5)
+        show("deploy / btrfs snapshot + sync", a, b, ratio, "< 2 s")
+        a, b, ratio = pair(lambda: timed(rolled_back), lambda: timed(bare), 5)
+        show("rollback / btrfs snapshot + sync", a, b, ratio, "< 2 s")
+    show(
+        "rastos snapshot create, whole command",
+        command(*RASTOS, "snapshot", "create", "--image", image),
+        None,
+        None,
+        "-",
+    )
+    show(
+        "rastos snapshot deploy, whole command",
+        command(*RASTOS, "snapshot", "deploy", "--image", image),
+        None,
+        None,
+        "< 2 s",
+    )
+    words = [*RASTOS, "snapshot", "rollback", "--image", image]
+    show("rastos snapshot rollback, whole command", command(*words), None, None, "< 2 s")
+
+
+def main() -> None:
+    """Run everything; needs root, the ci kernel and the network once."""
+    print(f"{'what':<44} {'rastos':>10} {'peer':>10} {'ratio':>7}")
+    bench_help()
+    command(*RASTOS, "kernel", "build", "--profile", "ci")
+    with tempfile.TemporaryDirectory(dir=Path(os.environ["RASTOS_CACHE"])) as name:
+        folder = Path(name)
+        bench_install(folder)
+        bench_snapshots(bench_image(folder), folder)
+
+
+if __name__ == "__main__":
+    main()
