@@ -1,73 +1,73 @@
-"""A kernel, and a system of one program: machines that start in seconds."""
+"""What boot tests share: the command line as a user runs it, the ci kernel, and an image with it, built once."""
 
 from __future__ import annotations
 
-import gzip
+import json
 import os
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT, need
 
-KERNEL = "linux-rastos-ci"
+Rastos = Callable[..., str]
 
 
-def _state() -> Path:
-    return Path(os.environ.get("RASTOS_STATE") or ROOT / ".rastos/state")
+def environment() -> dict[str, str]:
+    """Caches inside the checkout unless the environment says where."""
+    base = dict(os.environ)
+    base.setdefault("RASTOS_CACHE", str(ROOT / ".rastos/cache"))
+    base.setdefault("RASTOS_STATE", str(ROOT / ".rastos/state"))
+    return base
 
 
-def _package() -> Path | None:
-    found = sorted(
-        (_state() / "repository").glob(f"{KERNEL}-*-x86_64.pkg.tar.zst"), key=lambda path: path.stat().st_mtime
-    )
-    return found[-1] if found else None
-
-
-@pytest.fixture(scope="session")
-def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A vmlinuz: the one RASTOS_TEST_KERNEL names, or that of the CI kernel's package, built where there is none."""
-    named = os.environ.get("RASTOS_TEST_KERNEL")
-    if named:
-        return Path(named)
-    package = _package()
-    if package is None:
-        cache = Path(os.environ.get("RASTOS_CACHE") or ROOT / ".rastos/cache")
-        environment = {**os.environ, "RASTOS_STATE": str(_state()), "RASTOS_CACHE": str(cache)}
-        argv = [ROOT / ".venv/bin/python", "-m", "rastos", "kernel", "build", "--profile", "ci"]
-        subprocess.run([str(word) for word in argv], cwd=ROOT, env=environment, check=True)
-        package = _package()
-    assert package is not None
-    need("tar", "zstd")
-    listing = subprocess.run(["tar", "-tf", package], capture_output=True, text=True, check=True).stdout.splitlines()
-    (name,) = [line for line in listing if line.endswith("/vmlinuz")]
-    target = tmp_path_factory.mktemp("kernel") / "vmlinuz"
-    with target.open("wb") as stream:
-        subprocess.run(["tar", "-xOf", package, name], stdout=stream, check=True)
-    return target
+def call(*words: str | Path, status: int = 0) -> str:
+    """Run `rastos WORDS`; its standard output. The whole talk is in the failure when the status is another one."""
+    argv = [sys.executable, "-m", "rastos", *(str(word) for word in words)]
+    done = subprocess.run(argv, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == status, f"{' '.join(argv[2:])}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + (done.stderr if status else "")
 
 
 @pytest.fixture(scope="session")
-def initramfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A RAM disk whose init does what the command line's `act=` says."""
-    need("gcc", "qemu-system-x86_64")
-    place = tmp_path_factory.mktemp("initramfs")
-    subprocess.run(
-        ["gcc", "-static", "-Os", "-Wall", "-Werror", "-o", place / "init", ROOT / "tests/boot/init.c"], check=True
+def rastos() -> Rastos:
+    need(
+        "qemu-system-x86_64",
+        "qemu-img",
+        "qemu-storage-daemon",
+        "mkfs.btrfs",
+        "mkfs.vfat",
+        "mcopy",
+        "sfdisk",
+        "gcc",
+        "ssh",
     )
-    target = place / "initramfs"
-    target.write_bytes(gzip.compress(_newc({"dev": None, "proc": None, "init": (place / "init").read_bytes()}), 1))
-    return target
+    return call
 
 
-def _newc(files: dict[str, bytes | None]) -> bytes:
-    """A cpio archive of the kernel's format (Documentation/driver-api/early-userspace/buffer-format.rst)."""
-    out = b""
-    for number, (name, data) in enumerate([*files.items(), ("TRAILER!!!", b"")], 1):
-        mode = 0o040755 if data is None else 0o100755
-        fields = (number, mode, 0, 0, 1, 0, len(data or b""), 0, 0, 0, 0, len(name) + 1, 0)
-        out += b"070701" + b"".join(b"%08x" % field for field in fields) + name.encode() + b"\0"
-        out += b"\0" * (-len(out) % 4) + (data or b"")
-        out += b"\0" * (-len(out) % 4)
-    return out
+@pytest.fixture(scope="session")
+def ci_kernel(rastos: Rastos) -> dict[str, Any]:
+    """The kernel of profile ci, from source; a second run finds it built."""
+    built: dict[str, Any] = json.loads(rastos("kernel", "build", "--profile", "ci", "--json"))
+    return built
+
+
+@pytest.fixture(scope="session")
+def bzimage(ci_kernel: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The kernel file itself."""
+    place = tmp_path_factory.mktemp("kernel")
+    name = f"usr/lib/modules/{ci_kernel['release']}/vmlinuz"
+    subprocess.run(["bsdtar", "-xf", ci_kernel["package"], "-C", str(place), name], check=True)
+    return place / name
+
+
+@pytest.fixture(scope="session")
+def ci_image(rastos: Rastos, ci_kernel: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image of profile ci that nobody changes: copy it to change it."""
+    place = tmp_path_factory.mktemp("image") / "ci.qcow2"
+    rastos("image", "create", "--profile", "ci", "--output", place)
+    return place
