@@ -136,7 +136,7 @@ def run(arguments: list[str]) -> int:
         return 1
     except (click.Abort, KeyboardInterrupt):
         _close(application)
-        click.echo("interrupted: nothing half-done was kept", err=True)
+        click.echo("interrupted; the same command again goes on from here", err=True)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -36,7 +36,7 @@ from .partition import Layout, plan_layout, write_layout
 from .profiles import ImageProfile
 from .system import configure_system
 
-VERSION = "3"  # of what this module makes; part of the key
+VERSION = "4"  # of what this module makes; part of the key
 SPARE = 1 << 30
 
 
@@ -192,7 +192,7 @@ def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path,
             configure_system(session.tree, profile, layout.esp)
             install_bootloader(esp, session.tree)
         with clock.phase("first snapshot"):
-            snapshot = session.commit(profile.description or profile.name, name=profile.name)
+            snapshot = session.commit(f"first system, profile {profile.name}")
     with clock.phase("first deployment"):
         deploy(store, plan_deploy(store, snapshot.id), clock.progress)
 
