@@ -61,11 +61,33 @@ def require_programs(*names: str) -> None:
         raise HostError(f"missing here: {', '.join(missing)}", next_step=how_to_install(missing))
 
 
-def _child_setup(death_signal: int, root: Path | None) -> Callable[[], None]:
+def _guard(life: int) -> None:
+    """Leave a process in this group that kills all of it when the other end of the pipe `life` closes.
+
+    PR_SET_PDEATHSIG reaches only the program itself: without this, the compilers of a killed make would go on.
+    It is nobody's child here (forked twice), so that no program waits for it.
+    """
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
+        return
+    if os.fork() == 0:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        os.closerange(0, life)
+        os.closerange(life + 1, 1 << 20)
+        os.read(life, 1)
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
+def _child_setup(death_signal: int, root: Path | None, life: int | None) -> Callable[[], None]:
     parent = os.getpid()
 
     def setup() -> None:
         os.setsid()
+        if life is not None:
+            _guard(life)
         _libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
         if os.getppid() != parent:  # the parent died before prctl
             os._exit(127)
@@ -88,6 +110,7 @@ def _open(
     root: Path | None = None,
     death_signal: int = signal.SIGKILL,
     pass_fds: Sequence[int] = (),
+    life: int | None = None,
 ) -> subprocess.Popen[bytes]:
     words = [os.fspath(word) for word in argv]
     if root is None and os.sep not in words[0] and find_program(words[0]) is None:
@@ -101,7 +124,7 @@ def _open(
             cwd=None if root is not None else cwd,
             env=environment(env),
             pass_fds=tuple(pass_fds),
-            preexec_fn=_child_setup(death_signal, root),
+            preexec_fn=_child_setup(death_signal, root, life),
         )
     except (FileNotFoundError, PermissionError, subprocess.SubprocessError) as error:
         raise HostError(
@@ -209,17 +232,20 @@ def run(
     on_line: Callable[[str], None] | None = None,
     root: Path | None = None,
     what: str = "",
+    guarded: bool = False,
 ) -> Completed:
     """Run a program to its end.
 
     `env` is added to a small fixed environment; `timeout` in seconds; `log` gets both streams appended; `on_line` sees each
     line of both as it comes; `root` is a chroot; `what` completes "could not …" in the error. The program's whole group is
-    killed on a timeout and on any exception here, and it dies with us (PR_SET_PDEATHSIG).
+    killed on a timeout and on any exception here, and it dies with us (PR_SET_PDEATHSIG); `guarded` for programs that
+    start others: then its whole group dies with us, and nothing of the group outlives the program.
     Raises ExternalError (status, last lines) if `check` and the status is not 0, HostError if the program is missing.
     """
     words = tuple(os.fspath(word) for word in argv)
     started = time.monotonic()
     logfile = log.open("ab") if log else None
+    life, held = os.pipe() if guarded else (None, None)
     try:
         process = _open(
             argv,
@@ -229,6 +255,7 @@ def run(
             cwd=cwd,
             env=env,
             root=root,
+            life=life,
         )
         out = _Lines(logfile, on_line, keep_all=log is None)
         err = _Lines(logfile, on_line, keep_all=log is None)
@@ -249,6 +276,9 @@ def run(
     finally:
         if logfile:
             logfile.close()
+        for number in (life, held):
+            if number is not None:
+                os.close(number)
     if timed_out or (check and status != 0):
         raise _failure(done, what, timeout if timed_out else None, log)
     return done

@@ -200,6 +200,7 @@ def _make(
             log=plan.log,
             on_line=on_line or read,
             what=f"make {' '.join(targets)}",
+            guarded=True,
         )
 
 

@@ -140,3 +140,28 @@ def test_children_die_with_a_killed_parent(tmp_path: Path, how: str) -> None:
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     assert gone(child)
+
+
+def test_the_whole_family_of_a_guarded_program_dies_with_a_killed_parent(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    code = (
+        "from rastos.host import run\n"
+        f"run(['sh', '-c', 'sh -c \"sleep 300 & echo \\$! > {note}; wait\" & wait'], guarded=True)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    grandchild = number_in(note)
+    assert Path(f"/proc/{grandchild}").exists()
+    parent.kill()
+    parent.wait()
+    assert gone(grandchild)
+
+
+def test_nothing_outlives_a_guarded_program(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    done = run(["sh", "-c", f"sleep 300 & echo $! > {note}; echo hello"], guarded=True, timeout=20)
+    assert done.stdout == "hello\n" and gone(number_in(note))
+
+
+def test_a_guarded_program_that_waits_for_all_its_children_ends() -> None:
+    code = "import os\ntry:\n    while True: os.wait()\nexcept ChildProcessError: print('none')"
+    assert run([sys.executable, "-c", code], guarded=True, timeout=20).stdout == "none\n"
