@@ -9,6 +9,7 @@ from rastos.package import LocalRepository, PackageMetadata, write_package
 
 SOURCE = Path(__file__).with_name("init") / "rastos-init.c"
 NAME = "rastos-init"
+SERIES = 2  # raised with every change of the source, so that a later program has a larger version
 FLAGS = ("-Os", "-static", "-Wall", "-Wl,--build-id=none", "-s")
 
 
@@ -20,8 +21,7 @@ def init_package(repository: LocalRepository, cache: Path) -> str:
     source = SOURCE.read_bytes()
     compiler = run(["gcc", "--version"]).stdout.splitlines()[0]
     digest = digest_of(source, " ".join(FLAGS), compiler)
-    # a number, so that versions compare; a later source has no larger one, but pacman packages of it replace by name
-    version = f"1.{int(digest[:8], 16)}-1"
+    version = f"{SERIES}.{int(digest[:8], 16)}-1"
     found = repository.find(NAME)
     if found is not None and found.version == version:
         return NAME

@@ -85,43 +85,63 @@ static int has_fsid(const char *device, const unsigned char *fsid)
 	return same;
 }
 
-/* The block device of the root file system, into path; 0 when there is none. */
-static int root_device(char *path, size_t size)
+/* The id of the mounted btrfs that path lies on; 0 when it has none. */
+static int mounted_fsid(const char *path, unsigned char *fsid)
 {
 	struct btrfs_ioctl_fs_info_args info = {0};
-	struct dirent *entry;
-	int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int failed = root < 0 || ioctl(root, BTRFS_IOC_FS_INFO, &info) != 0;
-	DIR *folder;
+	int file = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int got = file >= 0 && ioctl(file, BTRFS_IOC_FS_INFO, &info) == 0;
 
-	if (root >= 0)
-		close(root);
-	if (failed)
-		return 0;
-	folder = opendir("/sys/class/block");
-	if (!folder)
-		return 0;
-	while ((entry = readdir(folder))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, size, "/dev/%s", entry->d_name);
-		if (has_fsid(path, info.fsid)) {
-			closedir(folder);
-			return 1;
-		}
-	}
-	closedir(folder);
-	errno = ENODEV;
-	return 0;
+	if (file >= 0)
+		close(file);
+	memcpy(fsid, info.fsid, BTRFS_FSID_SIZE);
+	return got;
 }
 
-static void mount_subvolume(const char *device, const char *subvolume, const char *target, unsigned long flags)
+static int mount_subvolume(const char *device, const char *subvolume, const char *target)
 {
 	char options[128];
 
 	snprintf(options, sizeof options, "subvol=%s", subvolume);
-	if (mount(device, target, "btrfs", flags, options) != 0)
-		give_up("cannot mount", subvolume);
+	return mount(device, target, "btrfs", MS_NOATIME, options);
+}
+
+/* Mount the deployment's /etc from the device that "/" came from, and leave that device's name in path.
+ *
+ * A copy of the disk has the same id in its super block. The kernel either refuses to mount it beside the original or
+ * gives it another id (Linux 6.7, "temp-fsid"), so the id of what was mounted tells.
+ */
+static void mount_etc(const char *subvolume, char *path, size_t size)
+{
+	unsigned char root[BTRFS_FSID_SIZE], etc[BTRFS_FSID_SIZE];
+	struct dirent *entry;
+	DIR *folder;
+	int why = ENODEV;
+
+	if (!mounted_fsid("/", root))
+		give_up("no btrfs is mounted on", "/");
+	folder = opendir("/sys/class/block");
+	if (!folder)
+		give_up("cannot list", "/sys/class/block");
+	while ((entry = readdir(folder))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, size, "/dev/%s", entry->d_name);
+		if (!has_fsid(path, root))
+			continue;
+		if (mount_subvolume(path, subvolume, "/etc") != 0) {
+			why = errno;
+			continue;
+		}
+		if (mounted_fsid("/etc", etc) && memcmp(root, etc, BTRFS_FSID_SIZE) == 0) {
+			closedir(folder);
+			return;
+		}
+		umount2("/etc", MNT_DETACH);
+	}
+	closedir(folder);
+	errno = why;
+	give_up("cannot mount", subvolume);
 }
 
 int main(int argc, char **argv)
@@ -139,14 +159,13 @@ int main(int argc, char **argv)
 		mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755");
 	number = deployment_number();
 	if (number > 0) {
-		if (!root_device(device, sizeof device))
-			give_up("no device has the root file system of", "/");
 		snprintf(subvolume, sizeof subvolume, "deployments/%d/etc", number);
-		mount_subvolume(device, subvolume, "/etc", MS_NOATIME);
+		mount_etc(subvolume, device, sizeof device);
 		for (i = 0; i < (int)(sizeof state / sizeof *state); i++) {
 			snprintf(subvolume, sizeof subvolume, "state/%s", state[i]);
 			snprintf(target, sizeof target, "/%s", state[i]);
-			mount_subvolume(device, subvolume, target, MS_NOATIME);
+			if (mount_subvolume(device, subvolume, target) != 0)
+				give_up("cannot mount", subvolume);
 		}
 	}
 	if (made_sys)
