@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -10,13 +11,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rastos.errors import BusyError, ExternalError, UserError
+from rastos.errors import BusyError, ExternalError, HostError, IntegrityError, UserError
 from rastos.host import attached, locked, mounted, private_mounts, require_root, run, spawn, working_directory
 from rastos.snapshot import Esp, MtoolsEsp
 
 from .partition import ESP_TYPE, ROOT_TYPE, Partition, read_layout
 
 OPTIONS = ("noatime", "subvolid=5", "compress=zstd:1")
+RUNTIME = Path("/run/rastos")
+LOCK_SECONDS = 2.0  # a look into an image takes a fraction of that
+TWIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ def missing_image(path: Path) -> UserError:
 @contextmanager
 def image_lock(path: Path, purpose: str, *, shared: bool = False) -> Iterator[None]:
     """The lock of an image, beside it (a lock on the image itself would stop QEMU)."""
-    with locked(path.with_name(f".{path.name}.lock"), purpose, shared=shared):
+    with locked(path.with_name(f".{path.name}.lock"), purpose, shared=shared, wait=LOCK_SECONDS):
         yield
 
 
@@ -65,7 +69,7 @@ def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImag
     """Open an image for the length of the block.
 
     raw: loop device at the partition's offset. qcow2: qemu-storage-daemon shows it as a file by FUSE, loop on that.
-    Raises UserError (not an image of ours), BusyError (in use), HostError (not root).
+    Raises UserError (not an image of ours), BusyError (in use), IntegrityError (damaged), HostError (not root).
     """
     require_root("open an image")
     path = path.absolute()
@@ -77,17 +81,58 @@ def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImag
         kind = image_format(path)
         if writable:
             _check_unused(path)
-        private_mounts()
-        place = stack.enter_context(working_directory(Path("/run"), "rastos"))
+        place = stack.enter_context(_private_folder())
         disk = path if kind == "raw" else stack.enter_context(_exported(path, place, writable=writable))
-        partitions = read_layout(disk)
+        partitions = read_layout(disk, name=path)
         esp, root = _find(partitions, ESP_TYPE, path), _find(partitions, ROOT_TYPE, path)
         device = stack.enter_context(attached(disk, offset=root.start, size=root.size, read_only=not writable))
         (place / "top").mkdir()
         # a device that is only read may have an unclean log: replaying it would be a write
         options = OPTIONS if writable else (*OPTIONS, "rescue=nologreplay")
-        top = stack.enter_context(mounted(device, place / "top", "btrfs", options, read_only=not writable))
+        top = stack.enter_context(_mounted_top(device, place / "top", options, path, read_only=not writable))
         yield OpenImage(path, kind, disk, top, MtoolsEsp(disk, esp.start, esp.size), partitions)
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A folder in memory, mounted where only this process sees it: it is gone with the process, however that ends."""
+    private_mounts()
+    RUNTIME.mkdir(mode=0o700, exist_ok=True)
+    with ExitStack() as stack:
+        if not os.path.ismount(RUNTIME):  # else ours: this process has another image open
+            stack.enter_context(mounted("tmpfs", RUNTIME, "tmpfs", ("nosuid", "nodev", "mode=0700", "size=16m")))
+        yield stack.enter_context(working_directory(RUNTIME, "image"))
+
+
+@contextmanager
+def _mounted_top(
+    device: Path, target: Path, options: tuple[str, ...], path: Path, *, read_only: bool
+) -> Iterator[Path]:
+    """Mount the top level. Images made from one cached image have one file system id: before Linux 6.7 the kernel
+    mounts one of them at a time (EEXIST), so the others wait."""
+    deadline = time.monotonic() + TWIN_SECONDS
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(mounted(device, target, "btrfs", options, read_only=read_only))
+                break
+            except HostError as error:
+                number = getattr(error.__cause__, "errno", None)
+                if number == errno.EEXIST and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                elif number == errno.EEXIST:
+                    raise BusyError(
+                        "a file system of the same origin is in use", on=path, holder="an open copy of this image"
+                    ) from error
+                elif number in (errno.EINVAL, errno.EIO, errno.EUCLEAN):
+                    raise IntegrityError(
+                        f"the image's root file system can't be mounted: {error.__cause__}",
+                        on=path,
+                        next_step="make the image again, or go back to a copy of it",
+                    ) from error
+                else:
+                    raise
+        yield target
 
 
 def _check_unused(path: Path) -> None:

@@ -15,6 +15,7 @@ ALIGN = 1 << 20
 ESP_TYPE = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 ROOT_TYPE = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"  # root, x86-64
 LEAST_ROOT = 256 << 20
+LEAST_ESP = 32 << 20  # the loader and two kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ def plan_layout(size: int, esp_size: int, *, seed: str) -> Layout:
 
     Raises UserError when it is too small.
     """
+    if esp_size < LEAST_ESP:
+        raise UserError(
+            f"an ESP of {esp_size >> 20} MiB is too small",
+            next_step=f'set esp to "{LEAST_ESP >> 20}M" at least in the image profile; 256M holds a dozen kernels',
+        )
     end = (size - ALIGN) // ALIGN * ALIGN
     esp = Partition(1, ALIGN, esp_size // ALIGN * ALIGN, ESP_TYPE, _guid(seed, "esp"), "esp")
     start = esp.start + esp.size
@@ -71,12 +77,14 @@ def write_layout(disk: Path, layout: Layout) -> None:
     run(["sfdisk", "--quiet", "--no-reread", disk], stdin=layout.script(), what="partition the image")
 
 
-def read_layout(disk: Path) -> tuple[Partition, ...]:
-    """The partitions of a disk. Raises UserError where there is no GPT."""
+def read_layout(disk: Path, *, name: Path | None = None) -> tuple[Partition, ...]:
+    """The partitions of a disk, called `name` in errors. Raises UserError where there is no GPT."""
     done = run(["sfdisk", "--json", disk], check=False)
     table = json.loads(done.stdout).get("partitiontable", {}) if done.status == 0 and done.stdout else {}
     if table.get("label") != "gpt":
-        raise UserError("this is not a disk image with a GPT", on=disk, next_step="make one: `rastos image create`")
+        raise UserError(
+            "this is not a disk image with a GPT", on=name or disk, next_step="make one: `rastos image create`"
+        )
     return tuple(
         Partition(
             number,

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rastos.errors import BusyError, RastosError, UserError
+from rastos.errors import BusyError, HostError, IntegrityError, RastosError, UserError
 from rastos.host import attached, mounted, run
+from rastos.installer import open as opening
 from rastos.installer import open_image
 from rastos.installer.filesystem import make_esp, make_root
+from rastos.installer.open import RUNTIME, image_lock
 from rastos.installer.partition import plan_layout, read_layout, write_layout
 from rastos.snapshot import MtoolsEsp, Store
 from tests.conftest import ROOT, need
@@ -44,7 +50,8 @@ def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def _leftovers(image: Path) -> list[str]:
     loops = run(["losetup", "--list", "--noheadings", "--output", "BACK-FILE"], check=False).stdout
     daemons = subprocess.run(["pgrep", "-af", f"qemu-storage-daemon.*{image}"], capture_output=True, text=True).stdout
-    return [line for line in (loops + daemons).splitlines() if str(image.parent) in line or "/run/.rastos" in line]
+    lines = [line for line in (loops + daemons).splitlines() if str(image.parent) in line or str(RUNTIME) in line]
+    return lines + [str(path) for path in RUNTIME.glob(".*")]
 
 
 def test_what_is_written_stays(image: Path) -> None:
@@ -68,6 +75,73 @@ def test_in_use_by_another_rastos(image: Path) -> None:
     ):
         pass
     assert "the first" in caught.value.holder
+
+
+def test_a_reader_neither_meets_a_writer_nor_stops_readers(image: Path) -> None:
+    with (
+        open_image(image, writable=True, purpose="the writer"),
+        pytest.raises(BusyError, match="in use"),
+        open_image(image, writable=False, purpose="the reader"),
+    ):
+        pass
+    with (
+        open_image(image, writable=False, purpose="one") as one,
+        open_image(image, writable=False, purpose="two") as two,
+    ):
+        assert (one.top / "store.json").read_text() == (two.top / "store.json").read_text()
+    assert _leftovers(image) == []
+
+
+def test_a_writer_waits_for_a_short_look(image: Path) -> None:
+    done = threading.Event()
+
+    def look() -> None:
+        with image_lock(image, "a short look", shared=True):
+            done.wait(0.5)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    time.sleep(0.1)
+    with open_image(image, writable=True, purpose="the writer"):
+        pass
+    done.set()
+    thread.join()
+
+
+def test_two_images_of_one_origin(image: Path) -> None:
+    """They have one file system id; what is written to one must not reach the other."""
+    twin = image.with_name(f"twin{image.suffix}")
+    shutil.copyfile(image, twin)
+    with (
+        open_image(image, writable=True, purpose="the one") as one,
+        open_image(twin, writable=True, purpose="the other") as two,
+    ):
+        (one.top / "note").write_text("one")
+        (two.top / "note").write_text("two")
+    for path, text in ((image, "one"), (twin, "two")):
+        with open_image(path, writable=False, purpose="test") as opened:
+            assert (opened.top / "note").read_text() == text
+
+
+def test_a_kernel_that_mounts_one_of_one_origin_at_a_time(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Linux 6.7; here the refusal is played."""
+    tries = iter(range(100))
+    real = opening.mounted
+
+    def refuse(source: Path, target: Path, fstype: str, *rest: Any, **named: Any) -> Any:
+        if fstype == "btrfs" and next(tries) < patience:
+            raise HostError("cannot mount") from OSError(errno.EEXIST, "File exists")
+        return real(source, target, fstype, *rest, **named)
+
+    monkeypatch.setattr(opening, "mounted", refuse)
+    patience = 3
+    with open_image(image, writable=True, purpose="test") as opened:
+        assert (opened.top / "store.json").is_file()
+    patience = 100
+    monkeypatch.setattr(opening, "TWIN_SECONDS", 0.3)
+    with pytest.raises(BusyError, match="same origin"), open_image(image, writable=True, purpose="test"):
+        pass
+    assert _leftovers(image) == []
 
 
 def test_in_use_by_a_virtual_machine(image: Path) -> None:
@@ -124,8 +198,21 @@ def test_what_is_no_image_of_ours(tmp_path: Path, content: bytes | None) -> None
 def test_a_qcow2_without_partitions(tmp_path: Path) -> None:
     need("qemu-img", "qemu-storage-daemon", "sfdisk")
     run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / "empty.qcow2", "64M"])
-    with pytest.raises(UserError, match="GPT"), open_image(tmp_path / "empty.qcow2", writable=True, purpose="test"):
+    place = tmp_path / "empty.qcow2"
+    with pytest.raises(UserError, match="GPT") as caught, open_image(place, writable=True, purpose="test"):
         pass
+    assert caught.value.on == str(place)
+
+
+@pytest.mark.parametrize("image", ["raw"], indirect=True)
+def test_a_damaged_root(image: Path) -> None:
+    with open(image, "r+b") as stream:
+        stream.seek(41 << 20)
+        stream.write(b"\xa5" * (128 << 20))
+    with pytest.raises(IntegrityError) as caught, open_image(image, writable=True, purpose="test"):
+        pass
+    assert caught.value.on == str(image)
+    assert _leftovers(image) == []
 
 
 def test_a_truncated_qcow2(tmp_path: Path) -> None:
