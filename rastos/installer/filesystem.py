@@ -22,6 +22,6 @@ def make_esp(disk: Path, part: Partition, *, volume_id: str) -> None:
     run(command, what="make the ESP's file system")
 
 
-def make_root(device: Path, *, uuid: str) -> None:
-    """Make the btrfs."""
-    run(["mkfs.btrfs", "--quiet", "--force", "-L", "rastos", "-U", uuid, device], what="make the root file system")
+def make_root(device: Path) -> None:
+    """Make the btrfs. Its id is random: mkfs refuses one that a file system attached here has already."""
+    run(["mkfs.btrfs", "--quiet", "--force", "-L", "rastos", device], what="make the root file system")

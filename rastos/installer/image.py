@@ -36,7 +36,7 @@ from .partition import Layout, plan_layout, write_layout
 from .profiles import ImageProfile
 from .system import configure_system
 
-VERSION = "4"  # of what this module makes; part of the key
+VERSION = "5"  # of what this module makes; part of the key
 SPARE = 1 << 30
 
 
@@ -167,7 +167,7 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
     (work / "top").mkdir()
     with attached(disk, offset=layout.root.start, size=layout.root.size) as device:
         with clock.phase("make the root file system"):
-            make_root(device, uuid=layout.root.uuid)
+            make_root(device)
         with mounted(device, work / "top", "btrfs", OPTIONS) as top:
             _fill(plan, channels, cache, disk, top, clock)
     with clock.phase(f"write {plan.profile.format}"):

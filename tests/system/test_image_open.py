@@ -36,7 +36,7 @@ def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     make_esp(place, layout.esp, volume_id="12345678")
     (tmp_path / "top").mkdir()
     with attached(place, offset=layout.root.start, size=layout.root.size) as device:
-        make_root(device, uuid=layout.root.uuid)
+        make_root(device)
         with mounted(device, tmp_path / "top", "btrfs") as top:
             esp = MtoolsEsp(place, layout.esp.start, layout.esp.size)
             Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline="")
