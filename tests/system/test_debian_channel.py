@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -99,13 +100,14 @@ class Suite:
 
 
 @pytest.fixture
-def suite(tmp_path: Path) -> Suite:
+def suite(tmp_path: Path) -> Iterator[Suite]:
     home = tmp_path / "gnupg"
     home.mkdir(mode=0o700)
     made = Suite(tmp_path, home)
     made.gpg("--passphrase", "", "--quick-generate-key", "toy", "ed25519", "sign", "never")
     made.keyring.write_bytes(made.gpg("--export"))
-    return made
+    yield made
+    subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=False)
 
 
 def wanted(channel: DebianChannel, *names: str) -> list[Wanted]:
@@ -113,13 +115,13 @@ def wanted(channel: DebianChannel, *names: str) -> list[Wanted]:
 
 
 def desc(database: Path) -> dict[str, str]:
-    data = zstandard.ZstdDecompressor().stream_reader(database.open("rb")).read()
+    data = zstandard.ZstdDecompressor().stream_reader(database.read_bytes()).read()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         return {m.name.rsplit("-", 2)[0]: archive.extractfile(m).read().decode() for m in archive}  # type: ignore[union-attr]
 
 
 def unpack(package: Path, root: Path) -> dict[str, tarfile.TarInfo]:
-    data = zstandard.ZstdDecompressor().stream_reader(package.open("rb"), read_across_frames=True).read()
+    data = zstandard.ZstdDecompressor().stream_reader(package.read_bytes(), read_across_frames=True).read()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         archive.extractall(root)
         return {m.name: m for m in archive}
