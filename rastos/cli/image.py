@@ -82,10 +82,13 @@ def create(
     from dataclasses import replace
 
     from rastos.errors import UserError
+    from rastos.host import require_root
     from rastos.installer import create_image, load_image_profile, plan_image
     from rastos.installer.profiles import parse_size
     from rastos.package import LocalRepository, load_manifest, open_channels
 
+    if not dry_run:
+        require_root("create an image")
     chosen: ImageProfile = load_image_profile(profile, app.config.profile_folders)
     chosen = replace(
         chosen,
@@ -152,9 +155,10 @@ def _hashed(password: str) -> str:
 
 def _public_key(path: Path) -> str:
     from rastos.errors import UserError
+    from rastos.installer.profiles import is_public_key
 
     text = path.read_text(encoding="utf-8", errors="replace").strip()
-    if "\n" in text or not text.startswith(("ssh-", "ecdsa-", "sk-")):
+    if not is_public_key(text):
         raise UserError("this is not a public SSH key", on=path, next_step="name the .pub file")
     return text
 
@@ -173,6 +177,10 @@ def inspect(app: Application, image: Path | None, as_json: bool) -> None:
         return
     size = render.size
     app.out.print(f"{found.path}: {found.format}, {size(found.size)}, {size(found.bytes_on_disk)} on disk")
+    if found.made:
+        app.out.print(
+            f"profile {found.made['profile']}, {len(found.made['packages'])} packages, content {found.made['key'][:12]}"
+        )
     app.out.print(
         f"root {size(found.root_used)} of {size(found.root_size)} used, ESP {size(found.esp_free)} of {size(found.esp_size)} free"
     )

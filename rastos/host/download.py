@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import http.client
 import os
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rastos.errors import ExternalError, HostError, IntegrityError, UserError
-from rastos.host.files import rename_durable
+from rastos.host.files import rename_durable, sha256_file
 from rastos.progress import Step
 
 CHUNK = 1 << 18
@@ -37,14 +37,21 @@ class _Meter:
     def __init__(self, step: Step | None) -> None:
         self.step = step
         self.done = 0
+        self.by_file: dict[Path, int] = {}
         self.lock = threading.Lock()
         self.stop = threading.Event()
 
-    def add(self, count: int, name: str) -> None:
+    def at(self, request: Request, count: int) -> None:
+        """So many bytes of this file are here (fewer than before after a transfer that starts over)."""
         with self.lock:
-            self.done += count
+            self.done += count - self.by_file.get(request.target, 0)
+            self.by_file[request.target] = count
             if self.step:
-                self.step.advance(self.done, name)
+                self.step.advance(self.done, request.target.name)
+
+    def check(self) -> None:
+        if self.stop.is_set():
+            raise HostError("stopped, because another download failed", next_step="see that one's error")
 
 
 def fetch(request: Request, *, step: Step | None = None) -> Path:
@@ -73,14 +80,62 @@ def _fetch(request: Request, meter: _Meter) -> None:
         raise UserError("unknown kind of address", on=request.url, next_step="use http://, https:// or file://")
     request.target.parent.mkdir(parents=True, exist_ok=True)
     part = request.target.with_name(f".{request.target.name}.part")
+    with _claimed(part, meter) as waited:
+        if waited and _there(request):
+            part.unlink()
+            meter.at(request, request.target.stat().st_size)
+            return
+        _attempts(request, part, meter)
+        _verify(request, part)
+        rename_durable(part, request.target)
+
+
+@contextmanager
+def _claimed(part: Path, meter: _Meter) -> Iterator[bool]:
+    """Have the unfinished file to ourselves, also among processes; says whether somebody else had it before."""
+    waited = False
+    while True:
+        number = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if part.exists() and part.stat().st_ino == os.fstat(number).st_ino:
+                break
+        except BlockingIOError:
+            pass
+        except BaseException:
+            os.close(number)
+            raise
+        os.close(number)
+        waited = True
+        meter.stop.wait(0.1)
+        meter.check()
+    try:
+        yield waited
+    finally:
+        if os.fstat(number).st_nlink and os.fstat(number).st_size == 0:
+            part.unlink(missing_ok=True)
+        os.close(number)
+
+
+def _there(request: Request) -> bool:
+    """Whether the one we waited for has brought exactly what we want."""
+    return (
+        request.sha256 is not None
+        and request.target.is_file()
+        and sha256_file(request.target) == request.sha256.lower()
+    )
+
+
+def _attempts(request: Request, part: Path, meter: _Meter) -> None:
     for attempt in range(1, TRIES + 1):
+        meter.check()
         try:
             _transfer(request, part, meter)
-            break
+            return
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416:  # the part is longer than the file: start over
-                part.unlink(missing_ok=True)
+                os.truncate(part, 0)
             if attempt == TRIES or error.code in (401, 403, 404, 410):
                 raise ExternalError(
                     f"the server answered {error.code} {error.reason}",
@@ -95,17 +150,15 @@ def _fetch(request: Request, meter: _Meter) -> None:
                     on=request.url,
                     next_step="check the network and run the command again; what was fetched is kept",
                 ) from error
-        time.sleep(0.3 * attempt)
-    _verify(request, part)
-    rename_durable(part, request.target)
+        meter.stop.wait(0.3 * attempt)
 
 
 def _transfer(request: Request, part: Path, meter: _Meter) -> None:
-    have = part.stat().st_size if part.exists() and request.sha256 else 0
+    have = part.stat().st_size if request.sha256 else 0
     if request.size is not None and have >= request.size:
         have = 0 if have > request.size else have
         if have:
-            meter.add(have, request.target.name)
+            meter.at(request, have)
             return
     headers = {"User-Agent": "rastos", "Accept-Encoding": "identity"}
     if have and not request.url.startswith("file:"):
@@ -116,13 +169,10 @@ def _transfer(request: Request, part: Path, meter: _Meter) -> None:
     with urllib.request.urlopen(query, timeout=TIMEOUT) as answer:
         resumed = have and getattr(answer, "status", 200) == 206
         with open(part, "ab" if resumed else "wb") as stream:
-            if resumed:
-                meter.add(have, request.target.name)
             while chunk := answer.read(CHUNK):
-                if meter.stop.is_set():
-                    raise ConnectionError("stopped")
+                meter.check()
                 stream.write(chunk)
-                meter.add(len(chunk), request.target.name)
+                meter.at(request, stream.tell())
             stream.flush()
             os.fsync(stream.fileno())
             # read(n) of http.client is silent about an answer that ends early
@@ -137,8 +187,7 @@ def _verify(request: Request, part: Path) -> None:
         part.unlink()
         raise IntegrityError(f"fetched {size} bytes, expected {request.size}", on=request.url)
     if request.sha256 is not None:
-        with open(part, "rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = sha256_file(part)
         if found != request.sha256.lower():
             part.unlink()
             raise IntegrityError(

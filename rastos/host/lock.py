@@ -32,10 +32,10 @@ def locked(path: Path, purpose: str, *, wait: float = 0.0, shared: bool = False)
                 if time.monotonic() >= deadline:
                     raise BusyError("it is in use", on=path, holder=_holder(number)) from None
                 time.sleep(0.05)
-        if not shared:
-            record = {"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat(timespec="seconds")}
-            os.ftruncate(number, 0)
-            os.pwrite(number, json.dumps(record).encode(), 0)
+        # of several who share it, the last one to come is named
+        record = {"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        os.ftruncate(number, 0)
+        os.pwrite(number, json.dumps(record).encode(), 0)
         yield
         if not shared:
             os.ftruncate(number, 0)
@@ -46,6 +46,9 @@ def locked(path: Path, purpose: str, *, wait: float = 0.0, shared: bool = False)
 def _holder(number: int) -> str:
     try:
         record = json.loads(os.pread(number, 4096, 0))
-        return f"process {record['pid']} ({record['purpose']}, since {record['since']})"
+        # a record outlives a holder that was killed: then it is not the one who has the lock now
+        if Path(f"/proc/{int(record['pid'])}").exists():
+            return f"process {record['pid']} ({record['purpose']}, since {record['since']})"
     except (ValueError, KeyError, TypeError):
-        return "another process"
+        pass
+    return "another process"

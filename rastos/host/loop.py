@@ -43,6 +43,15 @@ def attached(path: Path, *, offset: int = 0, size: int | None = None, read_only:
         os.close(number)  # autoclear: gone once nothing has it mounted
 
 
+def _open_node(device: Path, index: int, read_only: bool) -> int:
+    if not device.exists():  # no udev here
+        try:
+            os.mknod(device, stat.S_IFBLK | 0o600, os.makedev(LOOP_MAJOR, index))
+        except FileExistsError:  # somebody else was as quick
+            pass
+    return os.open(device, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
+
+
 def _configure(backing: int, path: Path, offset: int, size: int, read_only: bool) -> tuple[Path, int]:
     flags = LO_FLAGS_AUTOCLEAR | (LO_FLAGS_READ_ONLY if read_only else 0)
     name = os.fsencode(path)[-63:]
@@ -56,9 +65,10 @@ def _configure(backing: int, path: Path, offset: int, size: int, read_only: bool
         for attempt in range(100):
             index = fcntl.ioctl(control, LOOP_CTL_GET_FREE)
             device = Path(f"/dev/loop{index}")
-            if not device.exists():  # no udev here
-                os.mknod(device, stat.S_IFBLK | 0o600, os.makedev(LOOP_MAJOR, index))
-            number = os.open(device, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
+            try:
+                number = _open_node(device, index, read_only)
+            except FileNotFoundError:  # removed again meanwhile
+                continue
             try:
                 fcntl.ioctl(number, LOOP_CONFIGURE, config)
                 return device, number

@@ -97,7 +97,8 @@ def system_mounts(root: Path) -> Iterator[Path]:
             os.chmod(dev / name, 0o666)
         for name, link in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
             os.symlink(link if name == "fd" else f"/proc/self/{link}", dev / name)
-        (dev / "shm").mkdir(mode=0o1777)
+        (dev / "shm").mkdir()
+        (dev / "shm").chmod(0o1777)  # mkdir's mode is cut by the umask
         (dev / "pts").mkdir()
         stack.enter_context(mounted("devpts", dev / "pts", "devpts", ("newinstance", "ptmxmode=0666", "mode=620")))
         os.symlink("pts/ptmx", dev / "ptmx")

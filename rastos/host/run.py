@@ -23,6 +23,8 @@ from rastos.errors import ExternalError, HostError
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PASSED_ON = ("HOME", "TERM", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "TMPDIR")
 TAIL_LINES = 40
+TAIL_KEPT = 400  # lines kept in memory where a log has them all
+LONGEST_LINE = 1 << 16  # bytes, there too
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -179,8 +181,7 @@ def spawn(
     try:
         yield process
     finally:
-        if process.poll() is None:
-            _kill_group(process)
+        _kill_group(process)  # also when the program itself has ended: others of its group may be there
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 try:
@@ -196,17 +197,26 @@ class _Lines:
     def __init__(self, log: IO[bytes] | None, on_line: Callable[[str], None] | None, *, keep_all: bool) -> None:
         self.log = log
         self.on_line = on_line
-        self.kept: deque[str] | list[str] = [] if keep_all else deque(maxlen=400)
-        self.rest = b""
+        self.kept: deque[str] | list[str] = [] if keep_all else deque(maxlen=TAIL_KEPT)
+        self.longest = None if keep_all else LONGEST_LINE
+        self.rest = bytearray()
 
     def feed(self, data: bytes) -> None:
         if self.log:
             self.log.write(data)
-        *lines, self.rest = (self.rest + data).split(b"\n")
-        for line in lines:
-            self._line(line)
+        first, newline, others = data.partition(b"\n")
+        self.rest += first
+        if newline:
+            self._line(self.rest)
+            *lines, rest = others.split(b"\n")
+            for line in lines:
+                self._line(line)
+            self.rest = bytearray(rest)
+        if self.longest is not None and len(self.rest) > self.longest:  # no end in sight: cut, to stay small
+            self._line(self.rest)
+            self.rest = bytearray()
 
-    def _line(self, line: bytes) -> None:
+    def _line(self, line: bytes | bytearray) -> None:
         text = line.decode("utf-8", "replace").rstrip("\r")
         self.kept.append(text + "\n")
         if self.on_line:
@@ -216,7 +226,7 @@ class _Lines:
         if self.rest:
             self._line(self.rest)
             self.kept[-1] = self.kept[-1].rstrip("\n")
-            self.rest = b""
+            self.rest = bytearray()
         return "".join(self.kept)
 
 

@@ -17,7 +17,6 @@ from rastos.host import (
     digest_of,
     mounted,
     private_mounts,
-    read_json,
     rename_durable,
     require_root,
     run,
@@ -31,13 +30,14 @@ from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deplo
 from .bootloader import install_bootloader
 from .filesystem import make_esp, make_root
 from .initprogram import init_package
-from .open import OPTIONS, image_lock
+from .open import MANIFEST, OPTIONS, check_unused, image_lock
 from .partition import Layout, plan_layout, write_layout
 from .profiles import ImageProfile
 from .system import configure_system
 
-VERSION = "5"  # of what this module makes; part of the key
+VERSION = "6"  # of what this module makes; part of the key
 SPARE = 1 << 30
+KEPT_IMAGES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +53,23 @@ class ImagePlan:
     key: str
     cached: bool
 
-    def to_json(self) -> dict[str, Any]:
-        """For --json and the manifest in the cache."""
+    def manifest(self) -> dict[str, Any]:
+        """What the image holds, whoever made it and wherever it goes; kept inside it as image.json."""
         return {
             "profile": self.profile.name,
             "kernel": self.kernel,
             "kernel_version": self.kernel_version,
-            "output": str(self.output),
             "format": self.profile.format,
             "size": self.layout.size,
             "key": self.key,
-            "cached": self.cached,
             "packages": [f"{item.name} {item.shown_version}" for item in self.packages.install],
             "installed_size": self.packages.installed_size,
             "partitions": [asdict(self.layout.esp), asdict(self.layout.root)],
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """For --json."""
+        return {**self.manifest(), "output": str(self.output), "cached": self.cached}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,9 @@ def plan_image(
         progress,
         manifest=manifest,
     )
-    contents = "\n".join(f"{record.name} {record.version} {record.channel}" for record in packages.records)
+    contents = "\n".join(
+        f"{record.name} {record.version} {record.channel} {record.sha256}" for record in packages.records
+    )
     described = repr(replace(profile, path=Path()))
     key = digest_of(VERSION, described, contents, kernel.sha256)
     layout = plan_layout(profile.size, profile.esp, seed=key)
@@ -136,23 +140,20 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
     clock = _Clock(progress)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
     with image_lock(plan.output, "creating the image"):
+        if plan.output.exists():
+            check_unused(plan.output)
         if not place.is_file():
             _space(cache, plan)
             with working_directory(cache / "images", "create") as work:
                 made = _make(plan, channels, cache, work, clock)
-                write_json(place.with_suffix(".json"), {**plan.to_json(), "seconds": dict(clock.laps)})
+                write_json(place.with_suffix(".json"), {**plan.manifest(), "seconds": dict(clock.laps)})
                 rename_durable(made, place)
+        os.utime(place)
         with clock.phase("copy to the output folder"):
             copy_file(place, plan.output)
+        _forget_old(cache)
     on_disk = plan.output.stat().st_blocks * 512
     return Image(plan.output, plan.profile.format, plan.layout.size, on_disk, plan.key, plan.cached, tuple(clock.laps))
-
-
-def made_from(cache: Path, key: str) -> dict[str, Any]:
-    """The manifest kept of a cached image; {} where there is none."""
-    for path in (cache / "images").glob(f"{key}.json"):
-        return dict(read_json(path))
-    return {}
 
 
 def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path, clock: _Clock) -> Path:
@@ -171,10 +172,10 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
         with mounted(device, work / "top", "btrfs", OPTIONS) as top:
             _fill(plan, channels, cache, disk, top, clock)
     with clock.phase(f"write {plan.profile.format}"):
-        if plan.profile.format == "raw":
-            return disk
-        result = work / "disk.qcow2"
-        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", disk, result], what="write the qcow2")
+        result = disk
+        if plan.profile.format == "qcow2":
+            result = work / "disk.qcow2"
+            run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", disk, result], what="write the qcow2")
         number = os.open(result, os.O_RDONLY)
         os.fsync(number)
         os.close(number)
@@ -195,10 +196,19 @@ def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path,
             snapshot = session.commit(f"first system, profile {profile.name}")
     with clock.phase("first deployment"):
         deploy(store, plan_deploy(store, snapshot.id), clock.progress)
+    write_json(top / MANIFEST, {**plan.manifest(), "seconds": dict(clock.laps)})
 
 
 def _cached(cache: Path, key: str, kind: str) -> Path:
     return cache / "images" / f"{key}.{kind}"
+
+
+def _forget_old(cache: Path) -> None:
+    """Keep the images used last: each costs what it has on disk."""
+    kept = [path for path in (cache / "images").iterdir() if path.suffix in (".qcow2", ".raw")]
+    for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_IMAGES:]:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _space(cache: Path, plan: ImagePlan) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rastos.host import read_json
 from rastos.snapshot import Deployment, Snapshot, Store
 
-from .open import open_image
+from .open import MANIFEST, open_image
 from .partition import Partition
 
 
@@ -39,22 +43,20 @@ class Inspection:
     root_used: int
     root_size: int
     cmdline: str
+    made: Mapping[str, Any]  # the manifest of its creation: profile, kernel, key, packages, seconds by phase
 
 
 def inspect_image(path: Path) -> Inspection:
     """Read everything there is to tell. Raises what `open_image` raises."""
-    import os
-
     with open_image(path, writable=False, purpose="inspect") as image:
         store = Store.open(image.top, image.esp, writable=False)
         entries = tuple(BootEntry(entry.name, entry.number, entry.state, entry.left) for entry in store.entries())
         current = store.current()
         status = os.statvfs(image.top)
-        last = image.partitions[-1]
         return Inspection(
             path=path,
             format=image.format,
-            size=last.start + last.size + (1 << 20),
+            size=image.disk.stat().st_size,
             bytes_on_disk=path.stat().st_blocks * 512,
             partitions=image.partitions,
             snapshots=store.snapshots(),
@@ -66,4 +68,5 @@ def inspect_image(path: Path) -> Inspection:
             root_used=(status.f_blocks - status.f_bfree) * status.f_frsize,
             root_size=status.f_blocks * status.f_frsize,
             cmdline=store.info["cmdline"],
+            made=read_json(image.top / MANIFEST) if (image.top / MANIFEST).is_file() else {},
         )

@@ -18,6 +18,7 @@ from rastos.snapshot import Esp, MtoolsEsp
 from .partition import ESP_TYPE, ROOT_TYPE, Partition, read_layout
 
 OPTIONS = ("noatime", "subvolid=5", "compress=zstd:1")
+MANIFEST = "image.json"  # at the top level: what the image was made of
 RUNTIME = Path("/run/rastos")
 LOCK_SECONDS = 2.0  # a look into an image takes a fraction of that
 TWIN_SECONDS = 5.0
@@ -80,7 +81,7 @@ def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImag
         stack.enter_context(image_lock(path, purpose, shared=not writable))
         kind = image_format(path)
         if writable:
-            _check_unused(path)
+            check_unused(path)
         place = stack.enter_context(_private_folder())
         disk = path if kind == "raw" else stack.enter_context(_exported(path, place, writable=writable))
         partitions = read_layout(disk, name=path)
@@ -135,7 +136,7 @@ def _mounted_top(
         yield target
 
 
-def _check_unused(path: Path) -> None:
+def check_unused(path: Path) -> None:
     """QEMU locks the images it uses (fcntl); asking for a writable open tells whether somebody has it."""
     done = run(["qemu-io", "-c", "quit", path], check=False)
     if done.status != 0 and "lock" in done.stderr:

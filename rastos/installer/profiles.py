@@ -15,6 +15,7 @@ from rastos.errors import UserError
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?)*")
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 HASH = re.compile(r"\$[0-9a-z]+\$[^:\s]+")
+KEY = re.compile(r'(?:(?:[^"\s]|"[^"\n]*")+ )?(?:ssh|ecdsa|sk)-[a-z0-9@.-]+ AAAA[A-Za-z0-9+/]+={0,3}(?: [^\n]*)?')
 SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -59,6 +60,11 @@ def parse_size(text: object, *, on: object = "", what: str = "size") -> int:
     if not found:
         raise UserError(f"{what} is '{text}', expected a size such as 4G or 512M", on=on, next_step="write it so")
     return int(float(found[1]) * SIZES[found[2]])
+
+
+def is_public_key(text: str) -> bool:
+    """Whether a line is a key as authorized_keys has them, perhaps with options before it (sshd(8))."""
+    return KEY.fullmatch(text) is not None
 
 
 def image_profiles(folders: Sequence[Path]) -> tuple[str, ...]:
@@ -111,6 +117,8 @@ class _Reader:
             if key in ("size", "esp"):
                 values[field_name] = parse_size(value, on=self.path, what=key)
             elif key == "users":
+                if not isinstance(value, list):
+                    raise self.fail("users", "users are tables", "write [[users]] and name = …")
                 values["users"] = tuple(self._user(item) for item in value)
             elif key in ("sets", "packages", "ssh-keys", "enable", "mask"):
                 values[field_name] = self._names(key, value)
@@ -124,6 +132,7 @@ class _Reader:
         if profile.format not in ("qcow2", "raw"):
             raise self.fail("format", f"unknown format '{profile.format}'", "use qcow2 or raw")
         self._password(profile.root_password, "root-password")
+        self._public_keys(profile.ssh_keys)
         return profile
 
     def _user(self, value: Any) -> User:
@@ -135,13 +144,17 @@ class _Reader:
             raise self.fail("users", f"'{name}' is no user name", "use lower-case letters, digits, _ and -")
         password = str(value.get("password", ""))
         self._password(password, "password")
-        return User(
-            name,
-            password,
-            self._names("groups", value.get("groups", [])),
-            self._names("ssh-keys", value.get("ssh-keys", [])),
-            str(value.get("shell", "/bin/bash")),
-        )
+        keys = self._names("ssh-keys", value.get("ssh-keys", []))
+        self._public_keys(keys)
+        groups = self._names("groups", value.get("groups", []))
+        return User(name, password, groups, keys, str(value.get("shell", "/bin/bash")))
+
+    def _public_keys(self, keys: tuple[str, ...]) -> None:
+        for key in keys:
+            if not is_public_key(key):
+                raise self.fail(
+                    "ssh-keys", f"'{key[:40]}' is not a public SSH key", "put in the one line of the .pub file"
+                )
 
     def _password(self, value: str, key: str) -> None:
         if value and not HASH.fullmatch(value):
