@@ -98,7 +98,7 @@ def _claimed(part: Path, meter: _Meter) -> Iterator[bool]:
         number = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if part.exists() and part.stat().st_ino == os.fstat(number).st_ino:
+            if _is(part, number):  # else it got its name or was removed meanwhile
                 break
         except BlockingIOError:
             pass
@@ -112,9 +112,17 @@ def _claimed(part: Path, meter: _Meter) -> Iterator[bool]:
     try:
         yield waited
     finally:
-        if os.fstat(number).st_nlink and os.fstat(number).st_size == 0:
-            part.unlink(missing_ok=True)
+        if os.fstat(number).st_size == 0 and _is(part, number):
+            part.unlink()
         os.close(number)
+
+
+def _is(path: Path, number: int) -> bool:
+    """Whether this path names the file that is open as `number`."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(number))
+    except FileNotFoundError:
+        return False
 
 
 def _there(request: Request) -> bool:

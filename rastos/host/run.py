@@ -146,9 +146,12 @@ def _kill_group(process: subprocess.Popen[bytes], first: int = signal.SIGTERM, g
             continue
         if number == signal.SIGKILL:
             return
-    # the leader is gone; whoever else is in its group goes too
+    _kill_members(process.pid)  # the leader is gone; whoever else is in its group goes too
+
+
+def _kill_members(group: int) -> None:
     try:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         pass
 
@@ -181,7 +184,11 @@ def spawn(
     try:
         yield process
     finally:
-        _kill_group(process)  # also when the program itself has ended: others of its group may be there
+        if process.poll() is None:
+            _kill_group(process)
+        elif not Path(f"/proc/{process.pid}").exists():
+            # ended by itself; its number was not given away, so whoever is left in the group was started by it
+            _kill_members(process.pid)
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 try:

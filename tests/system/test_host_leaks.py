@@ -22,15 +22,16 @@ HOLD = {
     "loop and mount": (
         "with attached(place / 'disk') as d, mounted(d, place / 'm', 'btrfs') as top: (top / 'x').write_text('x'); hold()"
     ),
-    "process": "with spawn(['sleep', '4217']): hold()",
-    "chroot": "with system_mounts(place / 'root') as r: run_in_root(r, ['/bin/busy'], on_line=lambda line: hold())",
+    "process": "with spawn(['sleep', NAP]): hold()",
+    "chroot": "with system_mounts(place / 'root') as r: run_in_root(r, ['/bin/busy', NAP], on_line=lambda line: hold())",
     "lock": "with locked(place / 'lock', 'test'): hold()",
 }
+NAP = f"4217.{os.getpid()}"  # other runs of these tests on this machine have other ones
 CHILD = """
 import os, sys, time
 from pathlib import Path
 from rastos.host import attached, locked, mounted, run_in_root, spawn, system_mounts
-place = Path(sys.argv[1])
+place, NAP = Path(sys.argv[1]), sys.argv[2]
 def hold():
     print("held", flush=True)
     time.sleep(100)
@@ -72,19 +73,58 @@ def test_nothing_outlives_sigkill(tmp_path: Path, what: str) -> None:
     source = '#include <stdio.h>\n#include <unistd.h>\nint main(void){puts("up");fflush(stdout);for(;;)pause();}\n'
     (tmp_path / "busy.c").write_text(source)
     run(["gcc", "-static", "-o", tmp_path / "root/bin/busy", tmp_path / "busy.c"])
-    argv = [sys.executable, "-c", CHILD + HOLD[what], str(tmp_path)]
+    argv = [sys.executable, "-c", CHILD + HOLD[what], str(tmp_path), NAP]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as child:
         assert child.stdout and child.stdout.readline() == b"held\n"
         if "loop" in what:
             assert str(tmp_path) in _loops(tmp_path)
+        if what in ("process", "chroot"):
+            assert len(_processes(NAP)) > 1  # the child itself and what it started
         child.send_signal(signal.SIGKILL)
     assert _until(lambda: str(tmp_path) not in _loops(tmp_path))
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
-    assert _until(lambda: not _processes("sleep 4217") and not _processes("/bin/busy"))
+    assert _until(lambda: not _processes(NAP))
     with locked(tmp_path / "lock", "after"):
         pass
     with attached(tmp_path / "disk") as device, mounted(device, tmp_path / "m", "btrfs"):
         pass
+
+
+def test_a_loop_device_shows_exactly_its_part(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"a" * (1 << 20) + b"b" * (1 << 20) + b"c" * (1 << 20))
+    with attached(disk, offset=1 << 20, size=1 << 20) as device:
+        assert device.read_bytes() == b"b" * (1 << 20)
+        with open(device, "r+b") as stream:
+            stream.write(b"B" * 4096)
+            stream.flush()
+            os.fsync(stream.fileno())
+    assert disk.read_bytes()[(1 << 20) - 1 : (1 << 20) + 4097] == b"a" + b"B" * 4096 + b"b"
+    with attached(disk, read_only=True) as device, pytest.raises(PermissionError):
+        with open(device, "r+b", buffering=0) as raw:  # kernels differ in which of the two they refuse
+            raw.write(b"x" * 512)
+    with pytest.raises(OSError), attached(disk) as device:
+        raise OSError
+    assert _until(lambda: str(disk) not in _loops(tmp_path))
+
+
+def test_many_at_once_get_loop_devices_of_their_own(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from rastos.host import attached
+disk = Path(sys.argv[1])
+for _ in range(15):
+    with attached(disk, read_only=True) as device:
+        assert device.read_bytes() == disk.read_bytes()
+"""
+    children = []
+    for number in range(6):
+        (tmp_path / f"{number}").write_bytes(bytes([number]) * 8192)
+        argv = [sys.executable, "-c", code, str(tmp_path / f"{number}")]
+        children.append(subprocess.Popen(argv, cwd=ROOT))
+    assert [child.wait() for child in children] == [0] * 6
+    assert _until(lambda: str(tmp_path) not in _loops(tmp_path))
 
 
 def test_mounts_are_private(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from rastos.errors import ExternalError, HostError, IntegrityError, UserError
 from rastos.host import Request, fetch, fetch_all
+from rastos.progress import Advanced, Event, Progress
 
 DATA = bytes(range(256)) * 8000
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -27,6 +29,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         asked = self.headers.get("Range", "")
         Handler.ranges.append(asked)
+        if self.path == "/slow":
+            time.sleep(0.4)
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(DATA) - start))
@@ -110,3 +114,27 @@ def test_many_at_once_and_one_that_fails(server: str, tmp_path: Path) -> None:
     with pytest.raises(IntegrityError):
         fetch_all([Request(f"{server}/a", tmp_path / "a", DIGEST), Request(f"{server}/b", tmp_path / "b", "0" * 64)])
     assert not (tmp_path / "b").exists()
+
+
+def test_progress_counts_a_resumed_transfer_once(server: str, tmp_path: Path) -> None:
+    Handler.break_off = 1_000_000
+    events: list[Event] = []
+    with Progress(events.append).step("fetch", total=len(DATA), unit="bytes") as step:
+        fetch(Request(f"{server}/file", tmp_path / "file", DIGEST, len(DATA)), step=step)
+    done = [event.done for event in events if isinstance(event, Advanced)]
+    assert done == sorted(done) and done[-1] == len(DATA)
+
+
+def test_two_who_want_the_same_file_take_turns(server: str, tmp_path: Path) -> None:
+    request = Request(f"{server}/slow", tmp_path / "file", DIGEST, len(DATA))
+    fetch_all([request] * 4)
+    assert request.target.read_bytes() == DATA and [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert Handler.ranges == [""]  # the others took what the first had brought
+
+
+def test_a_failure_stops_the_others_at_once(server: str, tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(ExternalError, match="404"):
+        fetch_all([Request(f"{server}/missing", tmp_path / "a"), Request(f"{server}/slow", tmp_path / "b", DIGEST)])
+    assert time.monotonic() - started < 3 and len(Handler.ranges) <= 1
+    assert not (tmp_path / "a").exists() and not (tmp_path / ".a.part").exists()

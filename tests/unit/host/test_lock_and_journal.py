@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -41,6 +42,34 @@ def test_sigkill_frees_the_lock(tmp_path: Path, holder: subprocess.Popen[bytes])
     os.kill(holder.pid, signal.SIGKILL)
     with locked(tmp_path / "lock", "me", wait=5):
         pass
+
+
+def test_a_killed_holder_is_not_named_for_the_one_who_has_it_now(
+    tmp_path: Path, holder: subprocess.Popen[bytes]
+) -> None:
+    holder.kill()
+    holder.wait()
+    with locked(tmp_path / "lock", "list it", shared=True, wait=5):
+        with pytest.raises(BusyError) as caught, locked(tmp_path / "lock", "write"):
+            pass
+    assert f"process {os.getpid()} (list it" in caught.value.holder
+    (tmp_path / "lock").write_text('{"pid": 4194999, "purpose": "old", "since": "then"}')
+    with open(tmp_path / "lock") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BusyError) as caught, locked(tmp_path / "lock", "write"):
+            pass
+    assert caught.value.holder == "another process"
+
+
+def test_programs_do_not_inherit_the_lock(tmp_path: Path) -> None:
+    with locked(tmp_path / "lock", "me"):
+        process = subprocess.Popen(["sleep", "300"], close_fds=False)
+    try:
+        with locked(tmp_path / "lock", "next"):
+            pass
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_shared_locks_share_and_keep_writers_out(tmp_path: Path) -> None:

@@ -129,6 +129,25 @@ def test_spawn_ends_with_its_block(tmp_path: Path) -> None:
     assert process.returncode is not None and gone(child)
 
 
+def test_what_a_program_left_in_its_group_ends_with_the_block(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    with spawn(["sh", "-c", f"sleep 300 & echo $! > {note}"]) as process:
+        process.wait()
+        child = number_in(note)
+        assert not gone(child, within=0.2)
+    assert gone(child)
+
+
+def test_one_line_without_end_takes_little_time_and_memory(tmp_path: Path) -> None:
+    endless = ["sh", "-c", "head -c 100000000 /dev/zero | tr '\\0' x"]
+    started = time.monotonic()
+    assert len(run(endless, log=tmp_path / "log", timeout=60).stdout) < 60_000_000
+    assert (tmp_path / "log").stat().st_size == 100_000_000
+    (tmp_path / "log").unlink()
+    assert len(run(endless, timeout=60).stdout) == 100_000_000
+    assert time.monotonic() - started < 30
+
+
 @pytest.mark.parametrize("how", ["run", "spawn"])
 def test_children_die_with_a_killed_parent(tmp_path: Path, how: str) -> None:
     note = tmp_path / "pid"
