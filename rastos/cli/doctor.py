@@ -41,8 +41,8 @@ def doctor(ctx: click.Context, every: bool, as_json: bool) -> None:
             rows.append(["✓", f"{good} of {len(members)} {group}", "there", ""])
         app.out.table("", ["", group, "found", "what to do"], rows)
         app.out.print()
-    lacking = [item for item in findings if item.status != "ok"]
-    programs = {row.program for row in system_packages()} & {item.name for item in lacking}
+    lacking = {item.name for item in findings if item.status != "ok"}
+    programs = {row.program for row in system_packages()} & lacking
     if programs:
         app.out.print(how_to_install(programs))
     if stops:

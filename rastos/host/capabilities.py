@@ -56,13 +56,12 @@ def _machine(cache: Path) -> list[Finding]:
     loadable = Path("/proc/modules").exists()
     for name, required, use in (("btrfs", True, "root file system of images"), ("fuse", True, "opening qcow2 images")):
         there = name in known or (loadable and _module(name))
-        findings.append(
-            Finding(name, "ok" if there else "missing", use, "" if there else f"modprobe {name}", required, "machine")
-        )
+        remedy = "" if there else f"modprobe {name}" if loadable else f"boot a kernel that has {name}"
+        findings.append(Finding(f"kernel: {name}", "ok" if there else "missing", use, remedy, required, "machine"))
     vfat = "vfat" in known or (loadable and _module("vfat"))
     findings.append(
         Finding(
-            "vfat",
+            "kernel: vfat",
             "ok" if vfat else "degraded",
             "in the kernel" if vfat else "not in this kernel; mtools does without",
             required=False,
