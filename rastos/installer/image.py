@@ -142,9 +142,10 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
     with image_lock(plan.output, "creating the image"):
         if plan.output.exists():
             check_unused(plan.output)
-        if not place.is_file():
-            _space(cache, plan)
-            with working_directory(cache / "images", "create") as work:
+        # entered for a cached image too: it removes what a killed run left
+        with working_directory(cache / "images", "create") as work:
+            if not place.is_file():
+                _space(cache, plan)
                 made = _make(plan, channels, cache, work, clock)
                 write_json(place.with_suffix(".json"), {**plan.manifest(), "seconds": dict(clock.laps)})
                 rename_durable(made, place)

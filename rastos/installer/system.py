@@ -34,10 +34,17 @@ ExecStart=/usr/bin/ssh-keygen -A
 WantedBy=multi-user.target
 """
 UNITS = "usr/lib/systemd/system"
+# what is mounted before or by systemd can't be made later: the root is read-only
+MOUNT_POINTS = {"efi": 0o755, "proc": 0o555, "sys": 0o555, "dev": 0o755, "run": 0o755, "tmp": 0o1777}
+MOUNT_POINTS |= {"etc": 0o755, "var": 0o755, "home": 0o755, "root": 0o700, "srv": 0o755}
 
 
 def configure_system(tree: Path, profile: ImageProfile, esp: Partition) -> None:
     """Write the profile into the tree. Raises UserError for what the tree doesn't have (time zone, group)."""
+    for name, mode in MOUNT_POINTS.items():
+        if not (tree / name).exists():
+            (tree / name).mkdir()
+            (tree / name).chmod(mode)
     _identity(tree, profile)
     _time_and_language(tree, profile)
     _network(tree)
@@ -163,7 +170,6 @@ def _with_password(row: str, password: str) -> str:
 
 
 def _disks(tree: Path, esp: Partition) -> None:
-    (tree / "efi").mkdir(mode=0o755, exist_ok=True)
     _write(
         tree,
         "etc/fstab",
