@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-import re
 from pathlib import Path
 
 from rastos.errors import UserError
@@ -33,6 +33,7 @@ ExecStart=/usr/bin/ssh-keygen -A
 [Install]
 WantedBy=multi-user.target
 """
+BUILT_IN_LOCALES = ("c", "posix", "c.utf-8", "c.utf8")
 UNITS = "usr/lib/systemd/system"
 # what is mounted before or by systemd can't be made later: the root is read-only
 MOUNT_POINTS = {"efi": 0o755, "proc": 0o555, "sys": 0o555, "dev": 0o755, "run": 0o755, "tmp": 0o1777}
@@ -93,11 +94,25 @@ def _time_and_language(tree: Path, profile: ImageProfile) -> None:
         )
     _link(tree, "etc/localtime", f"/usr/share/zoneinfo/{profile.timezone}")
     _write(tree, "etc/timezone", f"{profile.timezone}\n")
-    if not re.fullmatch(r"[A-Za-z0-9_.@-]+", profile.locale):
-        raise UserError(f"'{profile.locale}' is no locale", on=profile.path, next_step="use a name such as C.UTF-8")
+    if profile.locale.lower() not in BUILT_IN_LOCALES:
+        _make_locale(tree, profile)
     _write(tree, "etc/locale.conf", f"LANG={profile.locale}\n")
     if (tree / "etc/default").is_dir():
         _write(tree, "etc/default/locale", f"LANG={profile.locale}\n")
+
+
+def _make_locale(tree: Path, profile: ImageProfile) -> None:
+    """Compile a locale that glibc doesn't bring; its sources and `locale-gen` have to be among the packages."""
+    sources = tree / "usr/share/i18n/SUPPORTED"
+    known = sources.read_text(encoding="utf-8").splitlines() if sources.is_file() else []
+    line = next((row for row in known if row.split()[:1] == [profile.locale]), None)
+    if line is None:
+        near = difflib.get_close_matches(profile.locale, [row.split()[0] for row in known if row.strip()], n=1)
+        step = f"did you mean '{near[0]}'?" if near else "use C.UTF-8, or add the package that has locales to make"
+        raise UserError(f"there is no locale '{profile.locale}'", on=profile.path, next_step=step)
+    _write(tree, "etc/locale.gen", f"{line}\n")
+    with system_mounts(tree):
+        run_in_root(tree, ["locale-gen"], what=f"make the locale {profile.locale}")
 
 
 def _network(tree: Path) -> None:

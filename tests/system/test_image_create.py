@@ -34,7 +34,7 @@ from tests.conftest import ROOT, need
 
 RELEASE = "6.1-tiny"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJhZGJhZGJhZA me@example.org"
-# stands in for systemctl and useradd: writes down how it was called, and adds the user
+# stands in for systemctl, useradd and locale-gen: writes down how it was called, and adds the user
 PROGRAM = r"""
 #include <stdio.h>
 #include <string.h>
@@ -68,6 +68,7 @@ SYSTEM = {
     "usr/bin/ssh-keygen": "",
     "usr/share/zoneinfo/Europe/Berlin": "TZif",
     "usr/share/zoneinfo/UTC": "TZif",
+    "usr/share/i18n/SUPPORTED": "de_DE.UTF-8 UTF-8\nde_AT.UTF-8 UTF-8\n",
     "usr/lib/systemd/system/example.service": "[Service]\n",
     "var/lib/shipped": "state\n",
 }
@@ -132,7 +133,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     made = Workshop(base)
     (base / "program.c").write_text(PROGRAM)
     subprocess.run(["gcc", "-Os", "-static", "-o", base / "program", base / "program.c"], check=True)
-    programs = {f"usr/bin/{name}": base / "program" for name in ("systemctl", "useradd")}
+    programs = {f"usr/bin/{name}": base / "program" for name in ("systemctl", "useradd", "locale-gen")}
     made.package("system", {**SYSTEM, **programs})
     modules = f"usr/lib/modules/{RELEASE}"
     files: dict[str, str | Path] = {f"{modules}/{name}": name for name in ("vmlinuz", "pkgbase")}
@@ -167,6 +168,7 @@ def test_what_comes_out(shop: Workshop, output: Path, kind: str) -> None:
         format=kind,
         hostname="box.example.org",
         timezone="Europe/Berlin",
+        locale="de_DE.UTF-8",
         root_password="$6$s$h",
         ssh_keys=(KEY,),
         users=(me,),
@@ -189,6 +191,8 @@ def test_what_comes_out(shop: Workshop, output: Path, kind: str) -> None:
         assert (etc / "hostname").read_text() == "box.example.org\n"
         assert os.readlink(etc / "localtime") == "/usr/share/zoneinfo/Europe/Berlin"
         assert (etc / "machine-id").read_bytes() == b"" and list((etc / "ssh").glob("ssh_host_*")) == []
+        assert (etc / "locale.conf").read_text() == "LANG=de_DE.UTF-8\n"
+        assert (etc / "locale.gen").read_text() == "de_DE.UTF-8 UTF-8\n"
         assert f"PARTUUID={found.partitions[0].uuid} /efi vfat" in (etc / "fstab").read_text()
         shadow = dict(row.split(":")[:2] for row in (etc / "shadow").read_text().splitlines())
         assert shadow == {"root": "$6$s$h", "me": "$6$salt$hash"}
@@ -199,6 +203,7 @@ def test_what_comes_out(shop: Workshop, output: Path, kind: str) -> None:
             assert (keys.parent.stat().st_mode & 0o777, keys.parent.stat().st_uid) == (0o700, owner)
         assert (image.top / "state/var/lib/shipped").read_text() == "state\n"
         calls = (tree / "usr/share/calls").read_text()
+        assert "locale-gen \n" in calls
         assert "useradd --create-home --shell /bin/bash --groups sudo me" in calls
         assert "systemctl enable example.service systemd-networkd.service" in calls
         assert esp.read("/EFI/BOOT/BOOTX64.EFI") == esp.read("/EFI/systemd/systemd-bootx64.efi")
@@ -232,7 +237,7 @@ def test_every_input_changes_the_key(shop: Workshop, output: Path) -> None:
     for changes in ({"hostname": "other"}, {"size": 600 << 20}, {"cmdline": "quiet"}, {"ssh_keys": (KEY,)}):
         keys.add(shop.plan(output, **changes).key)
     files = {path: text for path, text in SYSTEM.items()} | {"usr/share/new": "same version, other content"}
-    programs = {f"usr/bin/{name}": shop.base / "program" for name in ("systemctl", "useradd")}
+    programs = {f"usr/bin/{name}": shop.base / "program" for name in ("systemctl", "useradd", "locale-gen")}
     shop.package("system", {**files, **programs})
     keys.add(shop.plan(output).key)
     shop.package("system", {**SYSTEM, **programs})
@@ -248,6 +253,7 @@ def test_every_input_changes_the_key(shop: Workshop, output: Path) -> None:
         ({"size": 100 << 20}, "leaves 58 MiB for the root", "--size"),
         ({"esp": 1 << 20}, "ESP of 1 MiB is too small", "32M"),
         ({"timezone": "Europe/Nowhere"}, "unknown time zone", "Europe/Berlin"),
+        ({"locale": "de_DE.UTF8"}, "no locale 'de_DE.UTF8'", "did you mean 'de_DE.UTF-8'?"),
         ({"users": (User("me", groups=("wheel",)),)}, "wheel", "leave it out"),
     ],
 )
