@@ -195,6 +195,9 @@ def _known(error: Exception) -> Any:
 
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return HostError("the disk is full", on=error.filename or "", next_step="free space and run the command again")
+    if isinstance(error, OSError) and error.errno in (errno.EIO, errno.EROFS):
+        step = "look at the disk (dmesg); the state from before is intact, the next command recovers"
+        return HostError(f"the disk failed: {error.strerror}", on=error.filename or "", next_step=step)
     if isinstance(error, PermissionError):
         return HostError("permission denied", on=error.filename or "", next_step="run it as root (sudo)")
     return None

@@ -341,7 +341,8 @@ def test_no_room(place: Place) -> None:
         with pytest.raises(RastosError) as caught:
             place.apply("big")
         assert caught.value.next_step and not (place.target.database / "db.lck").exists()
-        assert "big" not in place.there()
+        if Path("/etc/mtab").exists():  # without it libalpm can't look, and stops at the first write that fails
+            assert "big" not in place.there()
     finally:
         subprocess.run(["umount", place.root], check=True)
 
