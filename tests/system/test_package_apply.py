@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import BusyError, ExternalError, HostError, IntegrityError, RastosError, UserError
+from rastos.host import private_mounts
 from rastos.package import (
     Change,
     Channel,
@@ -331,6 +332,7 @@ def test_no_room(place: Place) -> None:
         stream.truncate(48 << 20)
     subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
     place.root.mkdir()
+    private_mounts()  # else `apply` enters the namespace later, and the umount below is not seen outside
     subprocess.run(["mount", "-o", "loop", image, place.root], check=True)
     try:
         place.make("big", files={"usr/share/big": "x" * (60 << 20)})
