@@ -10,57 +10,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rastos import __version__
+from rastos.cli.lazy import LazyGroup
 
 if TYPE_CHECKING:
     from rastos.cli.terminal import Terminal
     from rastos.config import Config
     from rastos.progress import Progress
 
-# name -> (module, attribute, one line of help): help needs no import of the command itself
+# name -> (module, attribute, one line of help)
 COMMANDS = {
-    "doctor": ("rastos.cli.doctor", "doctor", "What this machine can do, what is missing, how to get it."),
-    "kernel": ("rastos.cli.kernel", "kernel", "Build kernels from profiles and keep them as packages."),
-    "package": ("rastos.cli.package", "package", "Plan and install the declared packages."),
-    "image": ("rastos.cli.image", "image", "Create, inspect, boot and test disk images."),
-    "snapshot": ("rastos.cli.snapshot", "snapshot", "The tree of snapshots: create, run, deploy, roll back."),
-    "config": ("rastos.cli.config", "config", "Show the settings and where each comes from."),
+    "doctor": ("doctor", "doctor", "What this machine can do, what is missing, how to get it."),
+    "kernel": ("kernel", "kernel", "Build kernels from profiles and keep them as packages."),
+    "package": ("package", "package", "Plan and install the declared packages."),
+    "image": ("image", "image", "Create, inspect, boot and test disk images."),
+    "snapshot": ("snapshot", "snapshot", "The tree of snapshots: create, run, deploy, roll back."),
+    "config": ("config", "config", "Show the settings and where each comes from."),
 }
-
-
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order in which they are used."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command's module; None for an unknown name."""
-        if cmd_name not in COMMANDS:
-            return None
-        import importlib
-
-        module, attribute, _ = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with the nearest name where there is none."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            ctx.fail(f"No such command '{args[0]}'.{hint}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table, importing none."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
 
 class Application:
@@ -106,7 +71,12 @@ class Application:
         return Progress(self.out.sink())
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    package="rastos.cli",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, "-V", "--version", message="rastos %(version)s")
 @click.option("--debug", is_flag=True, envvar="RASTOS_DEBUG", help="Show whole logs and tracebacks.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="Parallel jobs (RASTOS_JOBS).")
