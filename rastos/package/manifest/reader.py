@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,7 @@ def _merged(one: Manifest, two: Manifest, reader: _Reader, pattern: str) -> Mani
                 f"{name}.{twice[0]} is here and in {two.path}", pattern, "say it in one place; rename the other"
             )
         values[name] = {**second, **first}
-    plain = {"path": one.path, "schema": one.schema, "undeclared": one.undeclared, "setuid": one.setuid}
-    return Manifest(**plain, **values)
+    return replace(one, **values)
 
 
 class _Reader:
@@ -93,7 +93,7 @@ class _Reader:
             if name in sets:
                 raise self.fail(f"the set '{name}' is there twice", name, "rename one of them", f"sets.{name}")
             sets[name] = self.package_set(name, table)
-        replace = self.table(document, "replace")
+        successors = self.table(document, "replace")
         return Manifest(
             path=self.path,
             sets=sets,
@@ -102,7 +102,7 @@ class _Reader:
                 name: self.name(item, f"prefer.{name}", name) for name, item in self.table(document, "prefer").items()
             },
             replace={
-                old: "" if new is False else self.name(new, f"replace.{old}", old) for old, new in replace.items()
+                old: "" if new is False else self.name(new, f"replace.{old}", old) for old, new in successors.items()
             },
             pin={name: self.versions(text, name, "pin") for name, text in self.table(document, "pin").items()},
             hooks=self.hooks(document.get("hooks", [])),
@@ -212,11 +212,15 @@ class _Reader:
             return self.texts(value, key.name, where)
         if what == "name":
             return self.name(value, label, key.name, where)
-        expected = {"text": (str, "a string"), "path": (str, "a path"), "whole": (int, "a whole number")}
-        kind, words = expected.get(str(what), (bool, "true or false"))
+        types: dict[str, tuple[type, str]] = {
+            "text": (str, "a string"),
+            "path": (str, "a path"),
+            "whole": (int, "a whole number"),
+        }
+        kind, words = types.get(str(what), (bool, "true or false"))
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
             raise self.fail(f"{label} is {_kind(value)}, expected {words}", key.name, f"{key.name}: {key.help}", where)
-        return self.path.parent / value if what == "path" else value
+        return self.path.parent / str(value) if what == "path" else value
 
     def texts(self, value: Any, key: str, where: str) -> tuple[str, ...]:
         found = [value] if isinstance(value, str) else value
