@@ -10,18 +10,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .archive import PackageMetadata, write_package
     from .channels import Channel, SyncDatabase, Wanted, open_channels
-    from .manifest import ChannelSpec, Manifest, PackageSet, load_manifest
-    from .plan import Change, Plan, PlannedPackage, plan_change, plan_manifest
+    from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
+    from .plan import Change, Plan, PlannedPackage
+    from .planning import Decide, plan_change, plan_manifest, shown_version
     from .queries import InstalledPackage, PackageInfo, info, installed, search
     from .repository import LocalPackage, LocalRepository
+    from .resolve import Question
     from .target import Target, target_for
     from .transaction import Result, apply_plan
 
 _HOMES = {
     "archive": ("PackageMetadata", "write_package"),
     "channels": ("Channel", "SyncDatabase", "Wanted", "open_channels"),
-    "manifest": ("ChannelSpec", "Manifest", "PackageSet", "load_manifest"),
-    "plan": ("Change", "Plan", "PlannedPackage", "plan_change", "plan_manifest"),
+    "manifest": (
+        "ChannelSpec",
+        "DeclaredPackage",
+        "Facts",
+        "Manifest",
+        "PackageSet",
+        "json_schema",
+        "load_manifest",
+    ),
+    "plan": ("Change", "Plan", "PlannedPackage"),
+    "planning": ("Decide", "plan_change", "plan_manifest", "shown_version"),
+    "resolve": ("Question",),
     "queries": ("InstalledPackage", "PackageInfo", "info", "installed", "search"),
     "repository": ("LocalPackage", "LocalRepository"),
     "target": ("Target", "target_for"),
@@ -33,6 +45,9 @@ __all__ = [
     "Change",
     "Channel",
     "ChannelSpec",
+    "Decide",
+    "DeclaredPackage",
+    "Facts",
     "InstalledPackage",
     "LocalPackage",
     "LocalRepository",
@@ -42,6 +57,7 @@ __all__ = [
     "PackageSet",
     "Plan",
     "PlannedPackage",
+    "Question",
     "Result",
     "SyncDatabase",
     "Target",
@@ -49,11 +65,13 @@ __all__ = [
     "apply_plan",
     "info",
     "installed",
+    "json_schema",
     "load_manifest",
     "open_channels",
     "plan_change",
     "plan_manifest",
     "search",
+    "shown_version",
     "target_for",
     "write_package",
 ]
