@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from .lockfile import LockedPackage
 from .records import PackageRecord
 from .resolve import Choice
 
@@ -50,7 +52,8 @@ class Plan:
 
     `explicit` are names whose install reason becomes explicit, `demote` those whose becomes dependency. Not part of the
     change, for the reader: `undeclared` (asked for once, declared nowhere), `orphans` (needed by nobody), `ignored`
-    (name, version) upgrades that a rule leaves alone, `choices` made among providers.
+    (name, version) upgrades that a rule leaves alone, `choices` made among providers. `locked` are a lockfile's packages: where
+    each file is and the digest it must have.
     """
 
     install: tuple[PlannedPackage, ...] = ()
@@ -66,6 +69,7 @@ class Plan:
     orphans: tuple[str, ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()
     choices: tuple[Choice, ...] = ()
+    locked: Mapping[str, LockedPackage] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:

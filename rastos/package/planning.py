@@ -236,7 +236,11 @@ def _plan(
     ]
     explicit = tuple(sorted(n for n in found.explicit if n not in installed or installed[n].reason != "explicit"))
     return Plan(
-        **{kind: tuple(sorted(items, key=lambda package: package.name)) for kind, items in kinds.items()},
+        install=_sorted(kinds["install"]),
+        upgrade=_sorted(kinds["upgrade"]),
+        downgrade=_sorted(kinds["downgrade"]),
+        reinstall=_sorted(kinds["reinstall"]),
+        remove=_sorted(kinds["remove"]),
         records=found.install,
         explicit=explicit,
         replaces=found.replaces,
@@ -266,6 +270,10 @@ def planned(
         old_size=old.installed_size if old else 0,
         note=note,
     )
+
+
+def _sorted(packages: Iterable[PlannedPackage]) -> tuple[PlannedPackage, ...]:
+    return tuple(sorted(packages, key=lambda package: package.name))
 
 
 def _is_local(channel: Channel) -> bool:
