@@ -10,33 +10,45 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .archive import PackageMetadata, write_package
     from .channels import Channel, SyncDatabase, Wanted, open_channels
+    from .channels.cache import CacheChannel
+    from .database import read_local
+    from .history import History, HistoryEntry, PackageChange, differences, history_of, planned_changes
     from .manifest import ChannelSpec, Manifest, PackageSet, load_manifest
     from .plan import Change, Plan, PlannedPackage, plan_change, plan_manifest
     from .queries import InstalledPackage, PackageInfo, info, installed, search
     from .repository import LocalPackage, LocalRepository
     from .target import Target, target_for
     from .transaction import Result, apply_plan
+    from .undo import Undo, plan_undo
 
 _HOMES = {
     "archive": ("PackageMetadata", "write_package"),
     "channels": ("Channel", "SyncDatabase", "Wanted", "open_channels"),
+    "channels.cache": ("CacheChannel",),
+    "database": ("read_local",),
+    "history": ("History", "HistoryEntry", "PackageChange", "differences", "history_of", "planned_changes"),
     "manifest": ("ChannelSpec", "Manifest", "PackageSet", "load_manifest"),
     "plan": ("Change", "Plan", "PlannedPackage", "plan_change", "plan_manifest"),
     "queries": ("InstalledPackage", "PackageInfo", "info", "installed", "search"),
     "repository": ("LocalPackage", "LocalRepository"),
     "target": ("Target", "target_for"),
     "transaction": ("Result", "apply_plan"),
+    "undo": ("Undo", "plan_undo"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CacheChannel",
     "Change",
     "Channel",
     "ChannelSpec",
+    "History",
+    "HistoryEntry",
     "InstalledPackage",
     "LocalPackage",
     "LocalRepository",
     "Manifest",
+    "PackageChange",
     "PackageInfo",
     "PackageMetadata",
     "PackageSet",
@@ -45,14 +57,20 @@ __all__ = [
     "Result",
     "SyncDatabase",
     "Target",
+    "Undo",
     "Wanted",
     "apply_plan",
+    "differences",
+    "history_of",
     "info",
     "installed",
     "load_manifest",
     "open_channels",
     "plan_change",
     "plan_manifest",
+    "plan_undo",
+    "planned_changes",
+    "read_local",
     "search",
     "target_for",
     "write_package",
