@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from .channels import Channel, SyncDatabase, Wanted, open_channels
     from .channels.cache import CacheChannel
     from .database import read_local
-    from .history import History, HistoryEntry, PackageChange, differences, history_of, planned_changes
+    from .history import History, HistoryEntry, PackageChange, chosen_entry, differences, history_of, planned_changes
     from .manifest import ChannelSpec, Manifest, PackageSet, load_manifest
-    from .plan import Change, Plan, PlannedPackage, plan_change, plan_manifest
+    from .plan import Change, Plan, PlannedPackage, plan_change, plan_manifest, shown_version
     from .queries import InstalledPackage, PackageInfo, info, installed, search
     from .repository import LocalPackage, LocalRepository
     from .target import Target, target_for
@@ -26,9 +26,17 @@ _HOMES = {
     "channels": ("Channel", "SyncDatabase", "Wanted", "open_channels"),
     "channels.cache": ("CacheChannel",),
     "database": ("read_local",),
-    "history": ("History", "HistoryEntry", "PackageChange", "differences", "history_of", "planned_changes"),
+    "history": (
+        "History",
+        "HistoryEntry",
+        "PackageChange",
+        "chosen_entry",
+        "differences",
+        "history_of",
+        "planned_changes",
+    ),
     "manifest": ("ChannelSpec", "Manifest", "PackageSet", "load_manifest"),
-    "plan": ("Change", "Plan", "PlannedPackage", "plan_change", "plan_manifest"),
+    "plan": ("Change", "Plan", "PlannedPackage", "plan_change", "plan_manifest", "shown_version"),
     "queries": ("InstalledPackage", "PackageInfo", "info", "installed", "search"),
     "repository": ("LocalPackage", "LocalRepository"),
     "target": ("Target", "target_for"),
@@ -60,6 +68,7 @@ __all__ = [
     "Undo",
     "Wanted",
     "apply_plan",
+    "chosen_entry",
     "differences",
     "history_of",
     "info",
@@ -72,6 +81,7 @@ __all__ = [
     "planned_changes",
     "read_local",
     "search",
+    "shown_version",
     "target_for",
     "write_package",
 ]

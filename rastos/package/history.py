@@ -115,7 +115,7 @@ class History:
 
     def entry(self, number: int) -> HistoryEntry:
         """One change. UserError: there is none of that number."""
-        return chosen(self.entries(), number, self.path)
+        return chosen_entry(self.entries(), number, self.path)
 
     def _lines(self) -> Iterable[dict[str, Any]]:
         try:
@@ -166,7 +166,7 @@ def history_of(root: Path) -> History:
     return History(safe_join(root, LOG))
 
 
-def chosen(entries: Iterable[HistoryEntry], number: int | None, on: object) -> HistoryEntry:
+def chosen_entry(entries: Iterable[HistoryEntry], number: int | None, on: object) -> HistoryEntry:
     """The entry of that number; None: the last one that was completed. UserError: there is none."""
     every = tuple(entries)
     if number is None:

@@ -15,7 +15,7 @@ from rastos.errors import IntegrityError, UserError
 
 from .channels import alternatives_of
 from .database import read_local
-from .history import HistoryEntry, PackageChange, chosen, differences
+from .history import HistoryEntry, PackageChange, chosen_entry, differences
 from .plan import Plan, PlannedPackage, shown_version
 from .records import PackageRecord
 from .relations import parse_dependency, satisfies
@@ -41,7 +41,7 @@ def plan_undo(
     `package_files` are folders with package files, the best first. UserError: no such entry, files that are missing (all are
     named), or packages changed by others that could not stay as they are.
     """
-    entry = chosen(entries, number, target.root)
+    entry = chosen_entry(entries, number, target.root)
     installed = read_local(target.database)
     wanted: dict[str, tuple[str, str]] = {}
     for past in reversed([item for item in entries if item.number >= entry.number]):
