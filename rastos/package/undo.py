@@ -50,7 +50,9 @@ def plan_undo(
     after = dict(installed)
     files: dict[str, Path] = {}
     missing: list[str] = []
-    known = {(c.name, c.version): c for past in entries for c in past.packages if c.sha256}
+    # a version that was built twice: what was there before counts, not what came later
+    ordered = sorted(entries, key=lambda item: (item.number < entry.number, item.number))
+    known = {(c.name, c.version): c for past in ordered for c in past.packages if c.sha256}
     folders = tuple(package_files)
     for name, (version, reason) in sorted(wanted.items()):
         now = installed.get(name)

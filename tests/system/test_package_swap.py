@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from rastos.cli.package.changing import changed_tree_of
 from rastos.errors import BusyError, RastosError, UserError
 from rastos.host import attached, mounted, private_mounts, run
 from rastos.package import Change as Wish
-from rastos.package import History, HistoryEntry, Plan, Result, history_of, installed, plan_change, target_for
+from rastos.package import Channel, History, HistoryEntry, Plan, Result, history_of, installed, plan_change, target_for
+from rastos.progress import Progress
 from rastos.snapshot import SwapPlace, changed_tree, opened_place, subvolume, why_not_swapped
 from tests.conftest import ROOT, need
 from tests.system.test_package_apply import Place
@@ -64,13 +66,36 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         yield Place(tmp_path)
 
 
-def change(place: Place, *names: str, remove: tuple[str, ...] = (), upgrade: bool = False) -> tuple[Plan, Result]:
+def change(
+    place: Place,
+    *names: str,
+    remove: tuple[str, ...] = (),
+    upgrade: bool = False,
+    channels: list[Channel] | None = None,
+) -> tuple[Plan, Result]:
     """What `package apply` does."""
+    channels = channels or place.channels
     app = Application()
     wish = Wish(names, remove, upgrade)
     with changed_tree_of(app, place.root, None, command=f"test {' '.join(names)}", dry_run=False) as changing:
-        plan = plan_change(changing.target, place.channels, wish, place.progress)
-        return plan, changing.apply(place.channels, plan)
+        plan = plan_change(changing.target, channels, wish, place.progress)
+        return plan, changing.apply(channels, plan)
+
+
+class Filling:
+    """A channel whose configuration writes until the disk is full."""
+
+    def __init__(self, inner: Channel) -> None:
+        self.inner, self.name = inner, inner.name
+
+    def configure(self, root: Path, packages: list[str], progress: Progress) -> None:
+        with (root / "endless").open("wb") as stream:
+            while True:
+                stream.write(os.urandom(1 << 20))
+                os.fsync(stream.fileno())
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
 
 
 def rastos(*words: str, fault: str = "") -> subprocess.CompletedProcess[str]:
@@ -288,9 +313,7 @@ def test_no_room_in_the_middle_leaves_the_old_tree(tmp_path: Path, monkeypatch: 
         )
         # a package that says it is small gets past the sum of the plan: libalpm itself has to stop
         records = [package.record for package in place.repository.packages()]
-        import dataclasses
-
-        place.repository.write([dataclasses.replace(record, installed_size=1) for record in records])
+        place.repository.write([replace(record, installed_size=1) for record in records])
         with pytest.raises(RastosError) as caught:
             change(place, "big")
         assert caught.value.next_step
@@ -298,6 +321,11 @@ def test_no_room_in_the_middle_leaves_the_old_tree(tmp_path: Path, monkeypatch: 
         assert not beside(place).work.exists()
         assert entries(place)[-1].result in ("failed", "interrupted")
         place.make("more")
+        channels: list[Channel] = [Filling(place.channels[0])]  # type: ignore[list-item]
+        with pytest.raises(OSError, match="No space"):
+            change(place, "more", channels=channels)
+        assert whole(place) == {"small": "1-1"} and not beside(place).work.exists()
+        assert entries(place)[-1].result in ("failed", "interrupted")
         subvolume.sync(top)
         change(place, "more")
         assert whole(place) == {"small": "1-1", "more": "1-1"}

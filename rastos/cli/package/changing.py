@@ -56,11 +56,12 @@ class Changing:
 
     def __init__(self, app: Application, target: Target, history: History, command: str, manifest: Path | None) -> None:
         self.app = app
+        self.tree = target
         self.target = target
         self.history = history
         self.command = command
         self.manifest = manifest
-        self.stack = ExitStack()
+        self.stack = ExitStack()  # the work copy
         self.number = 0
         self.started = 0.0
 
@@ -104,7 +105,12 @@ class Changing:
         self.history.end(self.number, "done", seconds=time.monotonic() - self.started)
 
     def abandon(self, error: BaseException) -> None:
-        """It failed: the work copy goes, the history says why."""
+        """It failed: the work copy goes, the history says why. The error names the tree, not the copy."""
+        from rastos.errors import RastosError
+
+        if isinstance(error, RastosError) and self.target is not self.tree:
+            error.on = error.on.replace(str(self.target.root), str(self.tree.root))
+            error.detail = error.detail.replace(str(self.target.root), str(self.tree.root))
         try:
             self.stack.__exit__(type(error), error, error.__traceback__)
         finally:
@@ -156,7 +162,9 @@ def changed_tree_of(
         if image is not None:
             from rastos.cli.package.changing_copies import image_change
 
-            changing: Changing = image_change(app, image, command, manifest, stack, dry_run=dry_run, no_deploy=no_deploy)
+            changing: Changing = image_change(
+                app, image, command, manifest, stack, dry_run=dry_run, no_deploy=no_deploy
+            )
         else:
             changing = _folder_change(app, _folder(root), command, manifest, stack, dry_run=dry_run)
         try:

@@ -51,6 +51,7 @@ class SwappedChange(CopiedChange):
 
         history_of(self.target.root).end(self.number, "done", seconds=time.monotonic() - self.started)
         self.stack.close()
+        self.target = self.tree
 
     def _at_least(self) -> int:
         return max(self.place.kept(), default=0) + 1
@@ -104,6 +105,7 @@ class ImageChange(CopiedChange):
         made = self.session.commit(described(self.packages))
         self.history.note(self.number, snapshot=made.id)
         self.stack.close()
+        self.target = self.tree
         self.app.out.say(f"snapshot {made.id}, child of {self.base.id}: {made.description}")
         if self.no_deploy:
             self.history.end(self.number, "done", seconds=time.monotonic() - self.started)
