@@ -10,18 +10,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .archive import PackageMetadata, write_package
     from .channels import Channel, SyncDatabase, Wanted, open_channels
+    from .channels.cache import CacheChannel
+    from .database import read_local
+    from .history import History, HistoryEntry, PackageChange, chosen_entry, differences, history_of, planned_changes
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
-    from .plan import Change, Plan, PlannedPackage
-    from .planning import Decide, plan_change, plan_manifest, shown_version
+    from .plan import Change, Plan, PlannedPackage, shown_version
+    from .planning import Decide, plan_change, plan_manifest
     from .queries import InstalledPackage, PackageInfo, info, installed, search
     from .repository import LocalPackage, LocalRepository
     from .resolve import Question
     from .target import Target, target_for
     from .transaction import Result, apply_plan
+    from .undo import Undo, plan_undo
 
 _HOMES = {
-    "archive": ("PackageMetadata", "write_package"),
-    "channels": ("Channel", "SyncDatabase", "Wanted", "open_channels"),
+    "archive": (
+        "PackageMetadata",
+        "write_package",
+    ),
+    "channels": (
+        "Channel",
+        "SyncDatabase",
+        "Wanted",
+        "open_channels",
+    ),
+    "channels.cache": ("CacheChannel",),
+    "database": ("read_local",),
+    "history": (
+        "History",
+        "HistoryEntry",
+        "PackageChange",
+        "chosen_entry",
+        "differences",
+        "history_of",
+        "planned_changes",
+    ),
     "manifest": (
         "ChannelSpec",
         "DeclaredPackage",
@@ -31,27 +54,59 @@ _HOMES = {
         "json_schema",
         "load_manifest",
     ),
-    "plan": ("Change", "Plan", "PlannedPackage"),
-    "planning": ("Decide", "plan_change", "plan_manifest", "shown_version"),
+    "plan": (
+        "Change",
+        "Plan",
+        "PlannedPackage",
+        "shown_version",
+    ),
+    "planning": (
+        "Decide",
+        "plan_change",
+        "plan_manifest",
+    ),
+    "queries": (
+        "InstalledPackage",
+        "PackageInfo",
+        "info",
+        "installed",
+        "search",
+    ),
+    "repository": (
+        "LocalPackage",
+        "LocalRepository",
+    ),
     "resolve": ("Question",),
-    "queries": ("InstalledPackage", "PackageInfo", "info", "installed", "search"),
-    "repository": ("LocalPackage", "LocalRepository"),
-    "target": ("Target", "target_for"),
-    "transaction": ("Result", "apply_plan"),
+    "target": (
+        "Target",
+        "target_for",
+    ),
+    "transaction": (
+        "Result",
+        "apply_plan",
+    ),
+    "undo": (
+        "Undo",
+        "plan_undo",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CacheChannel",
     "Change",
     "Channel",
     "ChannelSpec",
     "Decide",
     "DeclaredPackage",
     "Facts",
+    "History",
+    "HistoryEntry",
     "InstalledPackage",
     "LocalPackage",
     "LocalRepository",
     "Manifest",
+    "PackageChange",
     "PackageInfo",
     "PackageMetadata",
     "PackageSet",
@@ -61,8 +116,12 @@ __all__ = [
     "Result",
     "SyncDatabase",
     "Target",
+    "Undo",
     "Wanted",
     "apply_plan",
+    "chosen_entry",
+    "differences",
+    "history_of",
     "info",
     "installed",
     "json_schema",
@@ -70,6 +129,9 @@ __all__ = [
     "open_channels",
     "plan_change",
     "plan_manifest",
+    "plan_undo",
+    "planned_changes",
+    "read_local",
     "search",
     "shown_version",
     "target_for",

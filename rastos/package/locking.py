@@ -12,8 +12,8 @@ from .channels import Channel
 from .database import SyncIndex, read_local
 from .lockfile import LockedChannel, LockedPackage, Lockfile, RecordIndex
 from .manifest import DeclaredPackage, Facts, Manifest
-from .plan import Change, Plan, PlannedPackage
-from .planning import Decide, decided, rules_of, shown_version
+from .plan import Change, Plan, PlannedPackage, shown_version
+from .planning import Decide, decided, rules_of
 from .records import PackageRecord
 from .relations import compare_versions
 from .resolve import Index

@@ -124,3 +124,10 @@ class Plan:
             "installed_size": self.installed_size,
             "growth": self.growth,
         }
+
+
+def shown_version(version: str) -> str:
+    """An installed version as its distribution writes it (Debian's mapped versions are recognised)."""
+    from .channels.debian import decode
+
+    return decode(version) if version else ""

@@ -11,7 +11,7 @@ from rastos.progress import Progress
 from .channels import Channel, alternatives_of
 from .database import SyncIndex, read_local
 from .manifest import Constraint, DeclaredPackage, Facts, Manifest
-from .plan import Change, Plan, PlannedPackage
+from .plan import Change, Plan, PlannedPackage, shown_version
 from .records import PackageRecord
 from .recovery import torn_packages
 from .relations import compare_versions
@@ -293,10 +293,3 @@ def _mapped(record: PackageRecord, version: str) -> str:
         return encode(version or own.rpartition("-")[0] or own)
     except ValueError:
         return version
-
-
-def shown_version(version: str) -> str:
-    """An installed version as its distribution writes it (Debian's mapped versions are recognised)."""
-    from .channels.debian import decode
-
-    return decode(version) if version else ""

@@ -13,6 +13,8 @@ COMMANDS = {
     "list": ("query", "list_", "What is installed in a tree."),
     "search": ("query", "search", "Find packages of the channels by name and description."),
     "info": ("query", "info", "Everything known of one package."),
+    "history": ("history", "show_history", "Who changed which packages, when, and how it ended."),
+    "undo": ("history", "undo", "Bring a tree back to what it was before a change."),
 }
 
 

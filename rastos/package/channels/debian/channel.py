@@ -13,6 +13,7 @@ from pathlib import Path
 from rastos.errors import HostError, IntegrityError, UserError
 from rastos.host import Request, copy_file, digest_of, fetch, fetch_all, locked, rename_durable, working_directory
 from rastos.package.channels import SyncDatabase, Wanted
+from rastos.package.lockfile import LockedFile
 from rastos.progress import Progress
 
 from . import configure, release
@@ -85,6 +86,14 @@ class DebianChannel:
                 self._make(missing, progress)
         for package in packages:
             _place(self._converted(known[package.name]), into / package.filename)
+
+    def locate(self, names: Sequence[str]) -> dict[str, LockedFile]:
+        """The .deb of each package; `location` counts from the archive's address."""
+        found = {}
+        for name, record in self.records(names).items():
+            archive = next(s.uri for s in self._sources if record.uri.startswith(f"{s.uri}/"))
+            found[name] = LockedFile(record.uri.removeprefix(f"{archive}/"), record.sha256, record.size)
+        return found
 
     def configure(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
         """Run the maintainer scripts of what is in `root` and not configured yet (`configure.configure_packages`)."""

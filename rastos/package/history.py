@@ -1,0 +1,250 @@
+"""The history of a tree's packages: who changed what, when, and how it ended. Readable without rastos.
+
+`var/log/rastos/packages.jsonl` of the tree (of an image: of its shared state) holds one JSON object per line, only ever
+appended to, each line fsynced before the next thing happens:
+
+    {"event": "begin", "number": 7, "time": "2026-01-31T12:00:00+00:00", "uid": 0, "user": "anna",
+     "command": "rastos package apply vim", "manifest": "<sha256 or empty>", "undoes": null, "base": null,
+     "packages": [{"name": "vim", "action": "upgrade", "version": "9.1-1", "old_version": "9.0-1", "reason": "explicit",
+                   "old_reason": "explicit", "channel": "core", "filename": "vim-9.1-1-x86_64.pkg.tar.zst",
+                   "sha256": "..."}]}
+    {"event": "note", "number": 7, "snapshot": 12}
+    {"event": "end", "number": 7, "time": "...", "result": "done", "error": "", "seconds": 1.5, "deployment": 4}
+
+"begin" is written before anything changes. `action` is install, upgrade, downgrade, reinstall, remove or reason (only the
+install reason changes). `base`, `snapshot` and `deployment` are ids of the image's store. `result` is done, failed or
+interrupted; a begin without an end was interrupted too: by a crash, a power cut, or it is still running. A line that is no
+JSON was torn by a power cut, and counts as never written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rastos.errors import UserError
+
+from .plan import Plan
+from .records import PackageRecord
+from .relations import compare_versions
+
+LOG = "var/log/rastos/packages.jsonl"
+ACTIONS = ("install", "upgrade", "downgrade", "reinstall", "remove", "reason")
+RESULTS = ("done", "failed", "interrupted")
+_NOTED = ("snapshot", "deployment")
+_ENDED = ("result", "error", "seconds", *_NOTED)
+
+
+@dataclass(frozen=True, slots=True)
+class PackageChange:
+    """What happened to one package; file and digest are those of what came in."""
+
+    name: str
+    action: str
+    version: str = ""
+    old_version: str = ""
+    reason: str = ""
+    old_reason: str = ""
+    channel: str = ""
+    filename: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One change of a tree; see the module's text. `number` 0: not begun yet."""
+
+    number: int = 0
+    started: str = ""
+    uid: int = 0
+    user: str = ""
+    command: str = ""
+    manifest: str = ""
+    packages: tuple[PackageChange, ...] = ()
+    undoes: int | None = None
+    base: int | None = None
+    ended: str = ""
+    result: str = "interrupted"
+    error: str = ""
+    seconds: float = 0.0
+    snapshot: int | None = None
+    deployment: int | None = None
+
+
+class History:
+    """The history in one file. Writers take turns; readers need no lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self, entry: HistoryEntry, *, at_least: int = 1) -> int:
+        """Write down what is about to be done, durably; its number, `at_least` that."""
+        values = {key: value for key, value in asdict(entry).items() if key not in (*_ENDED, "ended", "started")}
+        return self._append({**values, "event": "begin", "time": _now()}, at_least)
+
+    def note(self, number: int, **facts: object) -> None:
+        """Add what has become known on the way: the snapshot made, the deployment."""
+        self._append({"event": "note", "number": number, **facts})
+
+    def end(self, number: int, result: str, *, error: str = "", seconds: float = 0.0, **facts: object) -> None:
+        """Write down how it ended; `result` is one of `RESULTS`."""
+        known = {"result": result, "error": error, "seconds": round(seconds, 3), **facts}
+        self._append({"event": "end", "number": number, "time": _now(), **known})
+
+    def entries(self) -> tuple[HistoryEntry, ...]:
+        """Every change by number, the oldest first."""
+        found: dict[int, HistoryEntry] = {}
+        for line in self._lines():
+            number, event = line.get("number"), line.get("event")
+            if not isinstance(number, int):
+                continue
+            if event == "begin":
+                found[number] = _begun(line)
+            elif number in found and event in ("note", "end"):
+                known = {key: line[key] for key in _ENDED if key in line}
+                found[number] = replace(found[number], **known)
+                if event == "end":
+                    found[number] = replace(found[number], ended=str(line.get("time", "")))
+        return tuple(found[number] for number in sorted(found))
+
+    def entry(self, number: int) -> HistoryEntry:
+        """One change. UserError: there is none of that number."""
+        return chosen_entry(self.entries(), number, self.path)
+
+    def _lines(self) -> Iterable[dict[str, Any]]:
+        try:
+            data = self.path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for text in data.split(b"\n"):
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                yield line
+
+    def _append(self, values: dict[str, Any], at_least: int = 1) -> int:
+        from rastos.host import sync_directory
+
+        new = not self.path.exists()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        file = os.open(self.path, flags, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            number = values.get("number") or 0
+            if not number:
+                known = [line["number"] for line in self._lines() if isinstance(line.get("number"), int)]
+                number = max([at_least - 1, *known]) + 1
+            size = os.fstat(file).st_size
+            # a line torn by a power cut must not swallow this one
+            torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+            text = json.dumps({**values, "number": number}, default=str)
+            data = (b"\n" if torn else b"") + text.encode() + b"\n"
+            if os.write(file, data) != len(data):
+                raise OSError(28, os.strerror(28), str(self.path))
+            os.fsync(file)
+        finally:
+            os.close(file)
+        if new:
+            for folder in list(self.path.parents)[:3]:
+                sync_directory(folder)
+        return number
+
+
+def history_of(root: Path) -> History:
+    """The history of the tree in a folder. IntegrityError: a link in it leads out of the tree."""
+    from rastos.host import safe_join
+
+    return History(safe_join(root, LOG))
+
+
+def chosen_entry(entries: Iterable[HistoryEntry], number: int | None, on: object) -> HistoryEntry:
+    """The entry of that number; None: the last one that was completed. UserError: there is none."""
+    every = tuple(entries)
+    if number is None:
+        done = [entry for entry in every if entry.result == "done"]
+        if not done:
+            raise UserError("no package change is recorded", on=on, next_step="changes made by rastos are recorded")
+        return done[-1]
+    for entry in every:
+        if entry.number == number:
+            return entry
+    known = f"there are {every[0].number} to {every[-1].number}" if every else "none is recorded"
+    raise UserError(f"there is no change {number} in the history", on=on, next_step=known)
+
+
+def planned_changes(plan: Plan, installed: Mapping[str, PackageRecord]) -> tuple[PackageChange, ...]:
+    """A plan as history tells it, by name."""
+    tuples = (getattr(plan, key, ()) for key in ("install", "upgrade", "downgrade", "reinstall"))
+    reasons = {package.name: package.reason for packages in tuples for package in packages}
+    found = [
+        _change(installed.get(record.name), replace(record, reason=reasons.pop(record.name, "")))
+        for record in plan.records
+    ]
+    found += [_change(installed[package.name], None) for package in plan.remove if package.name in installed]
+    marks = {**dict.fromkeys(plan.explicit, "explicit"), **reasons}
+    there = {change.name: number for number, change in enumerate(found)}
+    for name, reason in marks.items():
+        if name in there:
+            found[there[name]] = replace(found[there[name]], reason=reason)
+        elif name in installed and installed[name].reason != reason:
+            found.append(_change(installed[name], replace(installed[name], reason=reason)))
+    return tuple(sorted(found, key=lambda change: change.name))
+
+
+def differences(before: Mapping[str, PackageRecord], after: Mapping[str, PackageRecord]) -> tuple[PackageChange, ...]:
+    """What differs between two sets of installed packages, by name."""
+    return tuple(
+        _change(before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if _state(before.get(name)) != _state(after.get(name))
+    )
+
+
+def _state(record: PackageRecord | None) -> tuple[str, str]:
+    return (record.version, record.reason) if record else ("", "")
+
+
+def _change(old: PackageRecord | None, new: PackageRecord | None) -> PackageChange:
+    if new is None:
+        assert old is not None
+        return PackageChange(old.name, "remove", old_version=old.version, old_reason=old.reason)
+    action = "install"
+    if old is not None:
+        order = compare_versions(new.version, old.version)
+        action = "upgrade" if order > 0 else "downgrade" if order < 0 else "reinstall" if new.filename else "reason"
+    return PackageChange(
+        name=new.name,
+        action=action,
+        version=new.version,
+        old_version=old.version if old else "",
+        reason=new.reason or (old.reason if old else "explicit"),
+        old_reason=old.reason if old else "",
+        channel=new.channel,
+        filename=new.filename,
+        sha256=new.sha256,
+    )
+
+
+def _begun(line: Mapping[str, Any]) -> HistoryEntry:
+    names = {item.name for item in fields(HistoryEntry)} - {*_ENDED, "started", "ended", "packages"}
+    keys = {item.name for item in fields(PackageChange)}
+    packages = tuple(
+        PackageChange(**{key: str(value) for key, value in item.items() if key in keys})
+        for item in line.get("packages") or ()
+        if isinstance(item, dict) and {"name", "action"} <= item.keys()
+    )
+    known = {key: value for key, value in line.items() if key in names}
+    return HistoryEntry(**known, started=str(line.get("time", "")), packages=packages)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
