@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .archive import PackageMetadata, write_package
+    from .bundle import Bundle, bundle_channels, write_bundle
     from .channels import Channel, SyncDatabase, Wanted, open_channels
     from .channels.cache import CacheChannel
     from .database import read_local
     from .history import History, HistoryEntry, PackageChange, chosen_entry, differences, history_of, planned_changes
+    from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
+    from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
     from .plan import Change, Plan, PlannedPackage, shown_version
     from .planning import Decide, plan_change, plan_manifest
@@ -27,6 +30,11 @@ _HOMES = {
     "archive": (
         "PackageMetadata",
         "write_package",
+    ),
+    "bundle": (
+        "Bundle",
+        "bundle_channels",
+        "write_bundle",
     ),
     "channels": (
         "Channel",
@@ -44,6 +52,20 @@ _HOMES = {
         "differences",
         "history_of",
         "planned_changes",
+    ),
+    "lockfile": (
+        "LockedFile",
+        "LockedPackage",
+        "Lockfile",
+        "read_lockfile",
+        "write_lockfile",
+    ),
+    "locking": (
+        "Drift",
+        "drift",
+        "make_lock",
+        "plan_locked",
+        "stale",
     ),
     "manifest": (
         "ChannelSpec",
@@ -93,18 +115,23 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Bundle",
     "CacheChannel",
     "Change",
     "Channel",
     "ChannelSpec",
     "Decide",
     "DeclaredPackage",
+    "Drift",
     "Facts",
     "History",
     "HistoryEntry",
     "InstalledPackage",
     "LocalPackage",
     "LocalRepository",
+    "LockedFile",
+    "LockedPackage",
+    "Lockfile",
     "Manifest",
     "PackageChange",
     "PackageInfo",
@@ -119,22 +146,30 @@ __all__ = [
     "Undo",
     "Wanted",
     "apply_plan",
+    "bundle_channels",
     "chosen_entry",
     "differences",
+    "drift",
     "history_of",
     "info",
     "installed",
     "json_schema",
     "load_manifest",
+    "make_lock",
     "open_channels",
     "plan_change",
+    "plan_locked",
     "plan_manifest",
     "plan_undo",
     "planned_changes",
     "read_local",
+    "read_lockfile",
     "search",
     "shown_version",
+    "stale",
     "target_for",
+    "write_bundle",
+    "write_lockfile",
     "write_package",
 ]
 

@@ -190,7 +190,7 @@ def planned_changes(plan: Plan, installed: Mapping[str, PackageRecord]) -> tuple
         for record in plan.records
     ]
     found += [_change(installed[package.name], None) for package in plan.remove if package.name in installed]
-    marks = {**dict.fromkeys(plan.explicit, "explicit"), **reasons}
+    marks = {**dict.fromkeys(plan.explicit, "explicit"), **dict.fromkeys(plan.demote, "dependency"), **reasons}
     there = {change.name: number for number, change in enumerate(found)}
     for name, reason in marks.items():
         if name in there:

@@ -15,7 +15,7 @@ from typing import Any
 
 from rastos.errors import IntegrityError, UserError
 
-from .records import PackageRecord
+from .records import PackageRecord, shown_version
 from .resolve import Choice
 
 FORMAT = 1
@@ -191,6 +191,8 @@ def read_lockfile(path: Path) -> Lockfile:
 def _package(package: LockedPackage) -> list[str]:
     record, file = package.record, package.file
     lines = [f"{key} = {_quoted(getattr(record, key))}" for key in _TEXTS if getattr(record, key)]
+    if (shown := shown_version(record.version)) != record.version:
+        lines[1] += f"  # {shown}"
     lines += [f"{key} = {getattr(record, key)}" for key in _NUMBERS if getattr(record, key)]
     lines += [f"{key} = {_list(getattr(record, key))}" for key in _LISTS if getattr(record, key)]
     signer = f", signer = {_quoted(file.signer)}" if file.signer else ""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from .lockfile import LockedPackage
-from .records import PackageRecord
+from .records import PackageRecord, shown_version
 from .resolve import Choice
 
 
@@ -126,8 +126,4 @@ class Plan:
         }
 
 
-def shown_version(version: str) -> str:
-    """An installed version as its distribution writes it (Debian's mapped versions are recognised)."""
-    from .channels.debian import decode
-
-    return decode(version) if version else ""
+__all__ = ["Change", "Plan", "PlannedPackage", "shown_version"]

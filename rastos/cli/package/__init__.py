@@ -10,6 +10,8 @@ from rastos.cli.lazy import LazyGroup
 COMMANDS = {
     "plan": ("change", "plan", "Show what a change comes to, and why each package is there."),
     "apply": ("change", "apply", "Make a tree hold what is declared or named, by libalpm."),
+    "lock": ("lock", "lock", "Write packages.lock: exact versions and digests of everything declared."),
+    "fetch": ("lock", "fetch", "Fill a folder with exactly the lockfile's packages."),
     "list": ("query", "list_", "What is installed in a tree."),
     "search": ("query", "search", "Find packages of the channels by name and description."),
     "info": ("query", "info", "Everything known of one package."),

@@ -12,7 +12,7 @@ import click
 from rastos.cli.app import Application
 
 if TYPE_CHECKING:
-    from rastos.package import Channel, Manifest, Target
+    from rastos.package import Channel, Facts, Manifest, Target
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,11 +56,13 @@ def manifest_of(app: Application, path: Path | None) -> Manifest | None:
     return load_manifest(path or app.config.manifest)
 
 
-def channels_of(app: Application, manifest: Manifest | None) -> list[Channel]:
-    """The channels of the manifest, the local repository first."""
+def channels_of(app: Application, manifest: Manifest | None, *, as_of: str = "") -> list[Channel]:
+    """The channels of the manifest, the local repository first; `as_of` a date, from their archives."""
     from rastos.package import LocalRepository, open_channels
 
-    return open_channels(manifest, cache=app.config.cache, repository=LocalRepository(app.config.repository))
+    return open_channels(
+        manifest, cache=app.config.cache, repository=LocalRepository(app.config.repository), as_of=as_of
+    )
 
 
 def target_of(app: Application, root: Path) -> Target:
@@ -98,3 +100,12 @@ def opened_tree(app: Application, root: Path | None, image: Path | None, referen
             next_step="name a tree: --root DIR or --image FILE",
         )
     yield target
+
+
+def facts_of(target: Target, profile: str) -> Facts:
+    """What the manifest's conditions are held against: the tree's own host name and architecture, and a profile."""
+    from rastos.package import Facts
+
+    name = target.root / "etc/hostname"
+    host = name.read_text(encoding="utf-8", errors="replace").strip() if name.is_file() else ""
+    return Facts(host=host, profile=profile, arch=target.arch)

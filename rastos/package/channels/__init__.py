@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from rastos.errors import HostError, IntegrityError
+from rastos.errors import HostError, IntegrityError, UserError
 from rastos.progress import Progress
 
 if TYPE_CHECKING:
@@ -61,10 +61,13 @@ class Channel(Protocol):
         """The version as the channel's own distribution writes it."""
 
 
-def open_channels(manifest: Manifest | None, *, cache: Path, repository: LocalRepository | None) -> list[Channel]:
+def open_channels(
+    manifest: Manifest | None, *, cache: Path, repository: LocalRepository | None, as_of: str = ""
+) -> list[Channel]:
     """The channels of a manifest, best priority first; the local repository comes before all of them.
 
-    None declared: the host's own distribution. HostError where that is neither Debian nor Arch.
+    None declared: the host's own distribution. HostError where that is neither Debian nor Arch. `as_of` (a date) opens their
+    dated archives instead: UserError where a channel names none.
     """
     from .local import LocalChannel
 
@@ -72,8 +75,17 @@ def open_channels(manifest: Manifest | None, *, cache: Path, repository: LocalRe
     if repository is not None and repository.database.is_file():
         channels.append(LocalChannel(repository))
     if manifest is None or not manifest.channels:
+        if as_of:
+            step = "declare the channels with their archives: [channels.NAME] archive = ADDRESS with {date}"
+            raise UserError("the host's own channels have no dated archive", next_step=step)
         return channels + _of_host(cache)
     ordered = sorted(manifest.channels.values(), key=lambda spec: (spec.priority, spec.name))
+    if as_of:
+        from . import dated
+
+        # a cache of its own: the index of a past day must not look like a replayed one of today
+        cache = cache / "dated" / "".join(letter for letter in as_of if letter.isdigit())
+        ordered = [dated.as_of(spec, as_of) for spec in ordered]
     return channels + [_open(spec, cache) for spec in ordered]
 
 
