@@ -107,10 +107,9 @@ class History:
             if event == "begin":
                 found[number] = _begun(line)
             elif number in found and event in ("note", "end"):
-                known = {key: line[key] for key in _ENDED if key in line}
-                found[number] = replace(found[number], **known)
+                found[number] = replace(found[number], **_known(line, _ENDED))
                 if event == "end":
-                    found[number] = replace(found[number], ended=str(line.get("time", "")))
+                    found[number] = replace(found[number], ended=_clean(line.get("time", "")))
         return tuple(found[number] for number in sorted(found))
 
     def entry(self, number: int) -> HistoryEntry:
@@ -235,15 +234,34 @@ def _change(old: PackageRecord | None, new: PackageRecord | None) -> PackageChan
 
 
 def _begun(line: Mapping[str, Any]) -> HistoryEntry:
-    names = {item.name for item in fields(HistoryEntry)} - {*_ENDED, "started", "ended", "packages"}
-    keys = {item.name for item in fields(PackageChange)}
-    packages = tuple(
-        PackageChange(**{key: str(value) for key, value in item.items() if key in keys})
-        for item in line.get("packages") or ()
-        if isinstance(item, dict) and {"name", "action"} <= item.keys()
-    )
-    known = {key: value for key, value in line.items() if key in names}
-    return HistoryEntry(**known, started=str(line.get("time", "")), packages=packages)
+    names = {item.name for item in fields(PackageChange)}
+    listed = line.get("packages")
+    packages = []
+    for item in listed if isinstance(listed, list) else ():
+        texts = {key: _clean(value) for key, value in item.items() if key in names} if isinstance(item, dict) else {}
+        # names become parts of paths: what can't be one was not written by us
+        plain = not any("/" in texts.get(key, "") for key in ("name", "version", "old_version", "filename"))
+        if plain and texts.get("name", ".")[0] not in ".-" and texts.get("action") in ACTIONS:
+            packages.append(PackageChange(**texts))
+    known = _known(line, ("number", "uid", "user", "command", "manifest", "undoes", "base"))
+    return HistoryEntry(**known, started=_clean(line.get("time", "")), packages=tuple(packages))
+
+
+def _known(line: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The values that are what they should be: the tree may be anybody's."""
+    found: dict[str, Any] = {}
+    for name in names:
+        value = line.get(name)
+        if name in ("user", "command", "manifest", "error", "result"):
+            if isinstance(value, str) and (name != "result" or value in RESULTS):
+                found[name] = _clean(value)
+        elif isinstance(value, int | float if name == "seconds" else int):
+            found[name] = value
+    return found
+
+
+def _clean(value: object) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in str(value))
 
 
 def _now() -> str:

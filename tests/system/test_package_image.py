@@ -145,6 +145,7 @@ def test_killed(shop: Workshop, image: Path, step: str, made: bool, deployed: bo
         assert flaws(store) == [] and leftovers(store) == []
         assert (len(store.snapshots()) == 2) == made
     change(shop, image, "more")
+    assert history(image)[0]["result"] == ("done" if deployed else "interrupted")
     assert boots(image)[1] == ({"extra", "more"} if deployed else {"more"})
     rastos(image, "undo", "1")
     assert boots(image) == before

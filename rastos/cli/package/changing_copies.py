@@ -103,12 +103,12 @@ class ImageChange(CopiedChange):
         """Commit the session, and deploy its snapshot."""
         assert self.session is not None
         made = self.session.commit(described(self.packages))
-        self.history.note(self.number, snapshot=made.id)
         self.stack.close()
         self.target = self.tree
         self.app.out.say(f"snapshot {made.id}, child of {self.base.id}: {made.description}")
         if self.no_deploy:
-            self.history.end(self.number, "done", seconds=time.monotonic() - self.started)
+            passed = time.monotonic() - self.started
+            self.history.end(self.number, "done", seconds=passed, snapshot=made.id)
             self.app.out.say(f"next: rastos snapshot deploy {made.id}")
         else:
             self.deploy(made.id)
@@ -117,6 +117,7 @@ class ImageChange(CopiedChange):
         """Deploy a snapshot and end the entry with it."""
         from rastos.snapshot import deploy, plan_deploy
 
+        self.history.note(self.number, snapshot=snapshot)
         made = deploy(self.store, plan_deploy(self.store, snapshot), self.app.progress)
         passed = time.monotonic() - self.started
         self.history.end(self.number, "done", seconds=passed, snapshot=snapshot, deployment=made.number)
@@ -154,6 +155,10 @@ def image_change(
     base = store.snapshot(current.snapshot if current else "latest")
     target = target_for(store.tree(base.id), app.config.cache / "install", immutable=True)
     history = image_history(store)
+    last = history.entries()[-1:]
+    if current and not dry_run and last and not last[0].ended and last[0].snapshot == current.snapshot:
+        # killed behind the commit point of the deploy: it is what boots
+        history.end(last[0].number, "done", deployment=current.number)
     return ImageChange(app, target, history, command, manifest, store=store, base=base, no_deploy=no_deploy)
 
 
