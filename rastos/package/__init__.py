@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .archive import PackageMetadata, write_package
+    from .changes import PackageChange, differences, planned_changes
     from .channels import Channel, SyncDatabase, Wanted, open_channels
     from .channels.cache import CacheChannel
     from .database import read_local
-    from .history import History, HistoryEntry, PackageChange, chosen_entry, differences, history_of, planned_changes
+    from .history import History, HistoryEntry, chosen_entry, history_of
     from .manifest import ChannelSpec, Manifest, PackageSet, load_manifest
     from .plan import Change, Plan, PlannedPackage, plan_change, plan_manifest, shown_version
     from .queries import InstalledPackage, PackageInfo, info, installed, search
@@ -23,18 +24,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "archive": ("PackageMetadata", "write_package"),
+    "changes": ("PackageChange", "differences", "planned_changes"),
     "channels": ("Channel", "SyncDatabase", "Wanted", "open_channels"),
     "channels.cache": ("CacheChannel",),
     "database": ("read_local",),
-    "history": (
-        "History",
-        "HistoryEntry",
-        "PackageChange",
-        "chosen_entry",
-        "differences",
-        "history_of",
-        "planned_changes",
-    ),
+    "history": ("History", "HistoryEntry", "chosen_entry", "history_of"),
     "manifest": ("ChannelSpec", "Manifest", "PackageSet", "load_manifest"),
     "plan": ("Change", "Plan", "PlannedPackage", "plan_change", "plan_manifest", "shown_version"),
     "queries": ("InstalledPackage", "PackageInfo", "info", "installed", "search"),
