@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .archive import PackageMetadata, write_package
     from .bundle import Bundle, bundle_channels, write_bundle
+    from .changes import PackageChange, differences, planned_changes
     from .channels import Channel, SyncDatabase, Wanted, open_channels
     from .channels.cache import CacheChannel
     from .database import read_local
-    from .history import History, HistoryEntry, PackageChange, chosen_entry, differences, history_of, planned_changes
+    from .history import History, HistoryEntry, chosen_entry, history_of
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
     from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
@@ -36,6 +37,11 @@ _HOMES = {
         "bundle_channels",
         "write_bundle",
     ),
+    "changes": (
+        "PackageChange",
+        "differences",
+        "planned_changes",
+    ),
     "channels": (
         "Channel",
         "SyncDatabase",
@@ -47,11 +53,8 @@ _HOMES = {
     "history": (
         "History",
         "HistoryEntry",
-        "PackageChange",
         "chosen_entry",
-        "differences",
         "history_of",
-        "planned_changes",
     ),
     "lockfile": (
         "LockedFile",

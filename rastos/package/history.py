@@ -30,30 +30,12 @@ from typing import Any
 
 from rastos.errors import UserError
 
-from .plan import Plan
-from .records import PackageRecord
-from .relations import compare_versions
+from .changes import ACTIONS, PackageChange
 
 LOG = "var/log/rastos/packages.jsonl"
-ACTIONS = ("install", "upgrade", "downgrade", "reinstall", "remove", "reason")
 RESULTS = ("done", "failed", "interrupted")
 _NOTED = ("snapshot", "deployment")
 _ENDED = ("result", "error", "seconds", *_NOTED)
-
-
-@dataclass(frozen=True, slots=True)
-class PackageChange:
-    """What happened to one package; file and digest are those of what came in."""
-
-    name: str
-    action: str
-    version: str = ""
-    old_version: str = ""
-    reason: str = ""
-    old_reason: str = ""
-    channel: str = ""
-    filename: str = ""
-    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +89,9 @@ class History:
             if event == "begin":
                 found[number] = _begun(line)
             elif number in found and event in ("note", "end"):
-                known = {key: line[key] for key in _ENDED if key in line}
-                found[number] = replace(found[number], **known)
+                found[number] = replace(found[number], **_known(line, _ENDED))
                 if event == "end":
-                    found[number] = replace(found[number], ended=str(line.get("time", "")))
+                    found[number] = replace(found[number], ended=_clean(line.get("time", "")))
         return tuple(found[number] for number in sorted(found))
 
     def entry(self, number: int) -> HistoryEntry:
@@ -181,69 +162,35 @@ def chosen_entry(entries: Iterable[HistoryEntry], number: int | None, on: object
     raise UserError(f"there is no change {number} in the history", on=on, next_step=known)
 
 
-def planned_changes(plan: Plan, installed: Mapping[str, PackageRecord]) -> tuple[PackageChange, ...]:
-    """A plan as history tells it, by name."""
-    tuples = (getattr(plan, key, ()) for key in ("install", "upgrade", "downgrade", "reinstall"))
-    reasons = {package.name: package.reason for packages in tuples for package in packages}
-    found = [
-        _change(installed.get(record.name), replace(record, reason=reasons.pop(record.name, "")))
-        for record in plan.records
-    ]
-    found += [_change(installed[package.name], None) for package in plan.remove if package.name in installed]
-    marks = {**dict.fromkeys(plan.explicit, "explicit"), **dict.fromkeys(plan.demote, "dependency"), **reasons}
-    there = {change.name: number for number, change in enumerate(found)}
-    for name, reason in marks.items():
-        if name in there:
-            found[there[name]] = replace(found[there[name]], reason=reason)
-        elif name in installed and installed[name].reason != reason:
-            found.append(_change(installed[name], replace(installed[name], reason=reason)))
-    return tuple(sorted(found, key=lambda change: change.name))
-
-
-def differences(before: Mapping[str, PackageRecord], after: Mapping[str, PackageRecord]) -> tuple[PackageChange, ...]:
-    """What differs between two sets of installed packages, by name."""
-    return tuple(
-        _change(before.get(name), after.get(name))
-        for name in sorted(before.keys() | after.keys())
-        if _state(before.get(name)) != _state(after.get(name))
-    )
-
-
-def _state(record: PackageRecord | None) -> tuple[str, str]:
-    return (record.version, record.reason) if record else ("", "")
-
-
-def _change(old: PackageRecord | None, new: PackageRecord | None) -> PackageChange:
-    if new is None:
-        assert old is not None
-        return PackageChange(old.name, "remove", old_version=old.version, old_reason=old.reason)
-    action = "install"
-    if old is not None:
-        order = compare_versions(new.version, old.version)
-        action = "upgrade" if order > 0 else "downgrade" if order < 0 else "reinstall" if new.filename else "reason"
-    return PackageChange(
-        name=new.name,
-        action=action,
-        version=new.version,
-        old_version=old.version if old else "",
-        reason=new.reason or (old.reason if old else "explicit"),
-        old_reason=old.reason if old else "",
-        channel=new.channel,
-        filename=new.filename,
-        sha256=new.sha256,
-    )
-
-
 def _begun(line: Mapping[str, Any]) -> HistoryEntry:
-    names = {item.name for item in fields(HistoryEntry)} - {*_ENDED, "started", "ended", "packages"}
-    keys = {item.name for item in fields(PackageChange)}
-    packages = tuple(
-        PackageChange(**{key: str(value) for key, value in item.items() if key in keys})
-        for item in line.get("packages") or ()
-        if isinstance(item, dict) and {"name", "action"} <= item.keys()
-    )
-    known = {key: value for key, value in line.items() if key in names}
-    return HistoryEntry(**known, started=str(line.get("time", "")), packages=packages)
+    names = {item.name for item in fields(PackageChange)}
+    listed = line.get("packages")
+    packages = []
+    for item in listed if isinstance(listed, list) else ():
+        texts = {key: _clean(value) for key, value in item.items() if key in names} if isinstance(item, dict) else {}
+        # names become parts of paths: what can't be one was not written by us
+        plain = not any("/" in texts.get(key, "") for key in ("name", "version", "old_version", "filename"))
+        if plain and texts.get("name", ".")[0] not in ".-" and texts.get("action") in ACTIONS:
+            packages.append(PackageChange(**texts))
+    known = _known(line, ("number", "uid", "user", "command", "manifest", "undoes", "base"))
+    return HistoryEntry(**known, started=_clean(line.get("time", "")), packages=tuple(packages))
+
+
+def _known(line: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The values that are what they should be: the tree may be anybody's."""
+    found: dict[str, Any] = {}
+    for name in names:
+        value = line.get(name)
+        if name in ("user", "command", "manifest", "error", "result"):
+            if isinstance(value, str) and (name != "result" or value in RESULTS):
+                found[name] = _clean(value)
+        elif isinstance(value, int | float if name == "seconds" else int):
+            found[name] = value
+    return found
+
+
+def _clean(value: object) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in str(value))
 
 
 def _now() -> str:

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 from rastos.errors import IntegrityError, UserError
 
+from .changes import PackageChange, differences
 from .channels import alternatives_of
 from .database import read_local
-from .history import HistoryEntry, PackageChange, chosen_entry, differences
+from .history import HistoryEntry, chosen_entry
 from .plan import Plan, PlannedPackage, shown_version
 from .records import PackageRecord
 from .relations import parse_dependency, satisfies

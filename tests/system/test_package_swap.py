@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ import pytest
 from rastos.cli.app import Application
 from rastos.cli.package.changing import changed_tree_of
 from rastos.errors import BusyError, RastosError, UserError
-from rastos.host import attached, mounted, private_mounts, run
+from rastos.host import attached, copy_file, mounted, private_mounts, run
 from rastos.package import Change as Wish
 from rastos.package import Channel, History, HistoryEntry, Plan, Result, history_of, installed, plan_change, target_for
 from rastos.progress import Progress
@@ -186,6 +187,20 @@ def test_only_the_last_old_trees_are_kept(place: Place) -> None:
     assert list(beside(place).kept()) == [5, 6, 7, 8, 9]
 
 
+def test_how_many_are_kept_is_a_setting(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RASTOS_KEPT_TREES", "1")
+    for name in ("one", "two"):
+        place.make(name)
+        change(place, name)
+    assert list(beside(place).kept()) == [2]
+    monkeypatch.setenv("RASTOS_KEPT_TREES", "0")
+    place.make("three")
+    change(place, "three")
+    assert list(beside(place).kept()) == []
+    assert '"way": "packages"' in rastos("undo", "--root", str(place.root), "--json").stdout
+    assert whole(place) == {"one": "1-1", "two": "1-1"}
+
+
 def test_packages_only_leaves_other_files(place: Place) -> None:
     place.make("one")
     place.make("two")
@@ -282,18 +297,50 @@ def test_an_undo_that_is_killed(place: Place, step: str) -> None:
     assert [item.number for item in entries(place)] == [1, 2, 3, 4]
 
 
-def test_killed_in_the_middle_of_unpacking(place: Place) -> None:
+@pytest.mark.parametrize("step", ["packages-installed", *[step for step in steps() if step.startswith("swap.")]])
+def test_the_power_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """What the device has been given so far is all there is: the loop file as it was, mounted again."""
+    monkeypatch.setenv("RASTOS_CACHE", str(tmp_path / "cache"))
+    with btrfs(tmp_path) as top:
+        subvolume.create(top / "root")
+        (tmp_path / "root").symlink_to(top / "root")
+        place = Place(tmp_path)
+        prepare(place)
+        subvolume.sync(top)
+        fault = f"swap.changed=error,{step}=kill" if step == "swap.dropped" else f"{step}=kill"
+        assert child(place, "lib", "app", "-gone", fault=fault).returncode == -signal.SIGKILL
+        copy_file(tmp_path / "disk.img", tmp_path / "copy.img")
+    (tmp_path / "copy.img").replace(tmp_path / "disk.img")
+    with btrfs(tmp_path):
+        there = whole(place)
+        assert (
+            there == (NEW if step in ("swap.durable", "swap.renamed", "swap.kept") else OLD) or step == "swap.exchanged"
+        )
+        last = entries(place)[-1]
+        assert (last.number, last.result) == (2, "done" if there == NEW else "interrupted")
+        place.make("later")
+        change(place, "later")
+        assert whole(place) == {**there, "later": "1-1"} and left(place) == []
+        assert list(beside(place).kept()) == ([1, 2, 3] if there == NEW else [1, 3])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_in_the_middle_of_unpacking(place: Place, number: signal.Signals) -> None:
     for index in range(40):
         place.make(f"p{index}", files={f"usr/share/p{index}/{part}": "x" * 50_000 for part in range(20)})
     place.plan()
     names = [f"p{index}" for index in range(40)]
     local = beside(place).work / "usr/lib/sysimage/pacman/local"
-    with subprocess.Popen([sys.executable, "-c", CHILD, str(place.base), *names], cwd=ROOT) as running:
+    interruptible = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    command = [sys.executable, "-c", CHILD, str(place.base), *names]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, preexec_fn=interruptible) as running:
         while running.poll() is None and not (local.is_dir() and len(list(local.iterdir())) > 10):
             time.sleep(0.002)
-        running.kill()
-    assert running.returncode == -signal.SIGKILL
+        running.send_signal(number)
+    assert running.returncode == -number
     assert not (place.root / "usr").exists() and entries(place)[-1].result == "interrupted"
+    if number == signal.SIGINT:
+        assert entries(place)[-1].error == "stopped by the user" and not beside(place).work.exists()
     time.sleep(0.2)  # the worker dies with its parent
     change(place, *names)
     assert len(place.there()) == 40 and left(place) == []

@@ -54,16 +54,23 @@ def command_line() -> str:
 class Changing:
     """A tree about to be changed: plan against `target`, then `apply`. This class: in place."""
 
-    def __init__(self, app: Application, target: Target, history: History, command: str, manifest: Path | None) -> None:
+    def __init__(self, app: Application, target: Target, log: Path, command: str, manifest: Path | None) -> None:
         self.app = app
         self.tree = target
         self.target = target
-        self.history = history
+        self.log = log  # the root of the tree that has the history
         self.command = command
         self.manifest = manifest
         self.stack = ExitStack()  # the work copy
         self.number = 0
         self.started = 0.0
+
+    @property
+    def history(self) -> History:
+        """The history; looked at anew each time, for what packages do to the folders above it."""
+        from rastos.package import history_of
+
+        return history_of(self.log)
 
     def apply(self, channels: Sequence[Channel], plan: Plan, *, undoes: int | None = None, **options: Any) -> Result:
         """Carry a plan out, recorded; `options` go to `apply_plan`."""
@@ -114,14 +121,16 @@ class Changing:
         try:
             self.stack.__exit__(type(error), error, error.__traceback__)
         finally:
-            if self.number and self.history.entry(self.number).result != "done":
-                stopped = not isinstance(error, Exception)
-                text = "stopped by the user" if isinstance(error, KeyboardInterrupt) else f"{error}"
-                try:
-                    passed = time.monotonic() - self.started
-                    self.history.end(self.number, "interrupted" if stopped else "failed", error=text, seconds=passed)
-                except OSError:
-                    pass  # a full disk; what has no end reads as interrupted
+            try:
+                self._failed(error)
+            except (OSError, RastosError):
+                pass  # a full disk; what has no end reads as interrupted
+
+    def _failed(self, error: BaseException) -> None:
+        if self.number and self.history.entry(self.number).result != "done":
+            result = "failed" if isinstance(error, Exception) else "interrupted"
+            text = "stopped by the user" if isinstance(error, KeyboardInterrupt) else f"{error}"
+            self.history.end(self.number, result, error=text, seconds=time.monotonic() - self.started)
 
     def _nothing(self, channels: Sequence[Channel], plan: Plan, options: dict[str, Any]) -> Result:
         from rastos.package import apply_plan
@@ -200,7 +209,7 @@ def _folder_change(
     from rastos.package import history_of
 
     target = target_of(app, root)
-    history = history_of(target.root)
+    history_of(target.root)  # an error now rather than half-way
     if os.geteuid() == 0 and target.root.is_dir():
         from rastos.snapshot import SwapPlace, opened_place, why_not_swapped
 
@@ -209,11 +218,11 @@ def _folder_change(
 
             purpose = f"changing the packages of {target.root}"
             place = SwapPlace(target.root.resolve()) if dry_run else stack.enter_context(opened_place(root, purpose))
-            return SwappedChange(app, target, history, command, manifest, place)
+            return SwappedChange(app, target, target.root, command, manifest, place)
     if not dry_run and os.geteuid() == 0:
         lock = target.cache / "locks" / f"{target.key}.change.lock"
         stack.enter_context(locked(lock, f"changing the packages of {target.root}"))
-    return Changing(app, target, history, command, manifest)
+    return Changing(app, target, target.root, command, manifest)
 
 
 def described(packages: Sequence[PackageChange]) -> str:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rastos.snapshot import Session, Snapshot, Store, SwapPlace
 
 
+STATE = "state"  # of a store: the parent of its var
+
+
 class CopiedChange(Changing):
     """What both have in common: an empty plan makes nothing, and the copy's own journal goes with the copy."""
 
@@ -40,9 +43,9 @@ class SwappedChange(CopiedChange):
     """A root folder that is a btrfs subvolume. `place` is locked, except for looking."""
 
     def __init__(
-        self, app: Application, target: Target, history: History, command: str, manifest: Path | None, place: SwapPlace
+        self, app: Application, target: Target, log: Path, command: str, manifest: Path | None, place: SwapPlace
     ) -> None:
-        super().__init__(app, target, history, command, manifest)
+        super().__init__(app, target, log, command, manifest)
         self.place = place
 
     def finish(self, plan: Plan | None = None, result: Result | None = None) -> None:
@@ -61,7 +64,9 @@ class SwappedChange(CopiedChange):
         from rastos.package import history_of
         from rastos.snapshot import changed_tree
 
-        work = self.stack.enter_context(changed_tree(self.place, self.number, source=source))
+        work = self.stack.enter_context(
+            changed_tree(self.place, self.number, source=source, keep=self.app.config.kept_trees)
+        )
         self._work_on(work)
         if source is not None:
             # an old tree knows its own past only; what came after it stays in the history
@@ -77,7 +82,7 @@ class ImageChange(CopiedChange):
         self,
         app: Application,
         target: Target,
-        history: History,
+        log: Path,
         command: str,
         manifest: Path | None,
         *,
@@ -85,7 +90,7 @@ class ImageChange(CopiedChange):
         base: Snapshot,
         no_deploy: bool,
     ) -> None:
-        super().__init__(app, target, history, command, manifest)
+        super().__init__(app, target, log, command, manifest)
         self.store = store
         self.base = base
         self.no_deploy = no_deploy
@@ -103,12 +108,12 @@ class ImageChange(CopiedChange):
         """Commit the session, and deploy its snapshot."""
         assert self.session is not None
         made = self.session.commit(described(self.packages))
-        self.history.note(self.number, snapshot=made.id)
         self.stack.close()
         self.target = self.tree
         self.app.out.say(f"snapshot {made.id}, child of {self.base.id}: {made.description}")
         if self.no_deploy:
-            self.history.end(self.number, "done", seconds=time.monotonic() - self.started)
+            passed = time.monotonic() - self.started
+            self.history.end(self.number, "done", seconds=passed, snapshot=made.id)
             self.app.out.say(f"next: rastos snapshot deploy {made.id}")
         else:
             self.deploy(made.id)
@@ -117,6 +122,7 @@ class ImageChange(CopiedChange):
         """Deploy a snapshot and end the entry with it."""
         from rastos.snapshot import deploy, plan_deploy
 
+        self.history.note(self.number, snapshot=snapshot)
         made = deploy(self.store, plan_deploy(self.store, snapshot), self.app.progress)
         passed = time.monotonic() - self.started
         self.history.end(self.number, "done", seconds=passed, snapshot=snapshot, deployment=made.number)
@@ -154,11 +160,16 @@ def image_change(
     base = store.snapshot(current.snapshot if current else "latest")
     target = target_for(store.tree(base.id), app.config.cache / "install", immutable=True)
     history = image_history(store)
-    return ImageChange(app, target, history, command, manifest, store=store, base=base, no_deploy=no_deploy)
+    last = history.entries()[-1:]
+    if current and not dry_run and last and not last[0].ended and last[0].snapshot == current.snapshot:
+        # killed behind the commit point of the deploy: it is what boots
+        history.end(last[0].number, "done", deployment=current.number)
+    log = store.top / STATE
+    return ImageChange(app, target, log, command, manifest, store=store, base=base, no_deploy=no_deploy)
 
 
 def image_history(store: Store) -> History:
     """The history of an image: in its state, which all of its snapshots share."""
     from rastos.package import history_of
 
-    return history_of(store.top / "state")
+    return history_of(store.top / STATE)

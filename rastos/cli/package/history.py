@@ -11,7 +11,7 @@ import click
 from rastos.cli.app import Application
 from rastos.cli.options import dry_run_option, json_option
 from rastos.cli.package.changing import change_options, changed_tree_of, command_line, described
-from rastos.cli.package.opening import channels_of, manifest_of, manifest_option, opened_tree
+from rastos.cli.package.opening import channels_of, manifest_of, manifest_option, opened_tree, target_of
 
 if TYPE_CHECKING:
     from rastos.cli.package.changing import Changing
@@ -63,9 +63,11 @@ def _read(app: Application, root: Path | None, image: Path | None) -> tuple[tupl
         return entries, tuple(entry.number for entry in entries if entry.base in there)
     from rastos.package import history_of
 
-    with opened_tree(app, root, image, None) as target:
-        entries = history_of(target.root).entries()
-        folder = target.root.resolve()
+    folder = target_of(app, root or Path("/")).root.resolve()
+    entries = history_of(folder).entries()
+    if not entries:
+        with opened_tree(app, root, image, None):
+            pass  # says so where this is no tree of packages at all
     place = folder.parent / f".{folder.name}.rastos"
     return entries, tuple(entry.number for entry in entries if (place / str(entry.number)).is_dir())
 
