@@ -14,28 +14,75 @@ if TYPE_CHECKING:
     from .channels.cache import CacheChannel
     from .database import read_local
     from .history import History, HistoryEntry, chosen_entry, history_of
-    from .manifest import ChannelSpec, Manifest, PackageSet, load_manifest
-    from .plan import Change, Plan, PlannedPackage, plan_change, plan_manifest, shown_version
+    from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
+    from .plan import Change, Plan, PlannedPackage, shown_version
+    from .planning import Decide, plan_change, plan_manifest
     from .queries import InstalledPackage, PackageInfo, info, installed, search
     from .repository import LocalPackage, LocalRepository
+    from .resolve import Question
     from .target import Target, target_for
     from .transaction import Result, apply_plan
     from .undo import Undo, plan_undo
 
 _HOMES = {
-    "archive": ("PackageMetadata", "write_package"),
+    "archive": (
+        "PackageMetadata",
+        "write_package",
+    ),
     "changes": ("PackageChange", "differences", "planned_changes"),
-    "channels": ("Channel", "SyncDatabase", "Wanted", "open_channels"),
+    "channels": (
+        "Channel",
+        "SyncDatabase",
+        "Wanted",
+        "open_channels",
+    ),
     "channels.cache": ("CacheChannel",),
     "database": ("read_local",),
     "history": ("History", "HistoryEntry", "chosen_entry", "history_of"),
-    "manifest": ("ChannelSpec", "Manifest", "PackageSet", "load_manifest"),
-    "plan": ("Change", "Plan", "PlannedPackage", "plan_change", "plan_manifest", "shown_version"),
-    "queries": ("InstalledPackage", "PackageInfo", "info", "installed", "search"),
-    "repository": ("LocalPackage", "LocalRepository"),
-    "target": ("Target", "target_for"),
-    "transaction": ("Result", "apply_plan"),
-    "undo": ("Undo", "plan_undo"),
+    "manifest": (
+        "ChannelSpec",
+        "DeclaredPackage",
+        "Facts",
+        "Manifest",
+        "PackageSet",
+        "json_schema",
+        "load_manifest",
+    ),
+    "plan": (
+        "Change",
+        "Plan",
+        "PlannedPackage",
+        "shown_version",
+    ),
+    "planning": (
+        "Decide",
+        "plan_change",
+        "plan_manifest",
+    ),
+    "queries": (
+        "InstalledPackage",
+        "PackageInfo",
+        "info",
+        "installed",
+        "search",
+    ),
+    "repository": (
+        "LocalPackage",
+        "LocalRepository",
+    ),
+    "resolve": ("Question",),
+    "target": (
+        "Target",
+        "target_for",
+    ),
+    "transaction": (
+        "Result",
+        "apply_plan",
+    ),
+    "undo": (
+        "Undo",
+        "plan_undo",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -44,6 +91,9 @@ __all__ = [
     "Change",
     "Channel",
     "ChannelSpec",
+    "Decide",
+    "DeclaredPackage",
+    "Facts",
     "History",
     "HistoryEntry",
     "InstalledPackage",
@@ -56,6 +106,7 @@ __all__ = [
     "PackageSet",
     "Plan",
     "PlannedPackage",
+    "Question",
     "Result",
     "SyncDatabase",
     "Target",
@@ -67,6 +118,7 @@ __all__ = [
     "history_of",
     "info",
     "installed",
+    "json_schema",
     "load_manifest",
     "open_channels",
     "plan_change",

@@ -48,7 +48,7 @@ def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress
     from rastos.host import Journal, faults, locked, require_root
 
     journal = Journal(target.cache / "journal" / target.key)
-    nothing = plan.empty and not plan.explicit
+    nothing = plan.nothing
     if nothing and not journal.open_intents():
         return Result()
     require_root("install packages")
@@ -123,7 +123,8 @@ class _Clock:
 def _wanted(plan: Plan, channels: Sequence[Channel]) -> list[tuple[Channel, list[Wanted]]]:
     groups: dict[str, list[Wanted]] = {}
     for record in plan.records:
-        item = Wanted(record.name, record.version, record.filename, record.sha256, record.download_size)
+        locked = plan.locked.get(record.name)
+        item = Wanted(record.name, record.version, record.filename, record.sha256, record.download_size, locked)
         groups.setdefault(record.channel, []).append(item)
     by_name = {channel.name: channel for channel in channels}
     unknown = sorted(set(groups) - set(by_name))
@@ -170,7 +171,7 @@ def _transact(target: Target, plan: Plan, progress: Progress) -> None:
     from rastos.host import system_mounts
 
     _make_skeleton(target.root)
-    dependencies = tuple(p.name for p in (*plan.install, *plan.upgrade) if p.reason == "dependency")
+    dependencies = (*(p.name for p in plan.incoming if p.reason == "dependency"), *plan.demote)
     with _sync_databases(target, plan.records) as names, system_mounts(target.root):
         run_transaction(
             TransactionRequest(

@@ -7,7 +7,7 @@ put right with package files that are still at hand.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -148,7 +148,9 @@ def _plan(
     groups: dict[str, list[PlannedPackage]] = {
         key: [] for key in ("install", "upgrade", "downgrade", "reinstall", "remove")
     }
-    explicit, records = [], []
+    explicit: list[str] = []
+    demote: list[str] = []
+    records: list[PackageRecord] = []
     for change in changes:
         record = after.get(change.name) or installed[change.name]
         old = installed.get(change.name)
@@ -168,15 +170,11 @@ def _plan(
         if change.reason == "explicit" and old is not None and old.reason != "explicit":
             explicit.append(change.name)
         if change.action == "reason":
-            # nothing to install: being named in a group is what makes the transaction set the reason
-            groups["upgrade"] += [planned] if reason == "dependency" else []
+            demote += [change.name] if reason == "dependency" else []
         else:
             groups[change.action].append(planned)
-    known = {item.name for item in fields(Plan)}
-    if "downgrade" not in known:
-        groups["upgrade"] += groups.pop("downgrade")
-    values: dict[str, Any] = {key: tuple(packages) for key, packages in groups.items() if key in known}
-    return Plan(**values, records=_ordered(records), explicit=tuple(explicit))
+    values: dict[str, Any] = {key: tuple(packages) for key, packages in groups.items()}
+    return Plan(**values, records=_ordered(records), explicit=tuple(explicit), demote=tuple(demote))
 
 
 def _ordered(records: Sequence[PackageRecord]) -> tuple[PackageRecord, ...]:

@@ -11,6 +11,7 @@ from rastos.errors import HostError, IntegrityError
 from rastos.progress import Progress
 
 if TYPE_CHECKING:
+    from ..lockfile import LockedFile, LockedPackage
     from ..manifest import ChannelSpec, Manifest
     from ..repository import LocalRepository
 
@@ -26,13 +27,17 @@ class SyncDatabase:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A package file a plan needs; `sha256` may be empty where only the channel knows how to verify it."""
+    """A package file a plan needs; `sha256` may be empty where only the channel knows how to verify it.
+
+    With `locked` it is that very file, whatever the channel's database says now.
+    """
 
     name: str
     version: str
     filename: str
     sha256: str = ""
     size: int = 0
+    locked: LockedPackage | None = None
 
 
 class Channel(Protocol):
@@ -45,6 +50,9 @@ class Channel(Protocol):
 
     def fetch(self, packages: Sequence[Wanted], into: Path, progress: Progress) -> None:
         """Put the verified file of every package into `into`."""
+
+    def locate(self, names: Sequence[str]) -> dict[str, LockedFile]:
+        """Where the files of these packages are in the archive, with digest and signer, for a lockfile."""
 
     def configure(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
         """Run what has to run in `root` once the transaction is on disk; names in dependency order."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from rastos.errors import IntegrityError, UserError
 from rastos.progress import Progress
 
+from ..lockfile import LockedFile
 from ..records import PackageRecord
 from . import Channel, SyncDatabase, Wanted, safe_filename
 
@@ -59,6 +60,10 @@ class CacheChannel:
             temporary = target.with_name(f".{name}.part")
             copy_file(source, temporary)
             rename_durable(temporary, target)
+
+    def locate(self, names: Sequence[str]) -> dict[str, LockedFile]:
+        """Nothing: a cache is no archive that a lockfile could name."""
+        return {}
 
     def configure(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
         """What the channels behind have to do; they know their own packages in the tree."""

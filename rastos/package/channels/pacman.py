@@ -13,9 +13,10 @@ from rastos.errors import ExternalError, HostError, IntegrityError, RastosError,
 from rastos.progress import Progress
 
 from ..database import SyncIndex
+from ..lockfile import LockedFile
 from ..manifest import ChannelSpec
 from . import SyncDatabase, Wanted, safe_filename
-from .signatures import verify_detached
+from .signatures import signer, verify_detached
 
 DEFAULT_KEYRING = Path("/usr/share/pacman/keyrings/archlinux.gpg")
 
@@ -79,6 +80,12 @@ class PacmanChannel:
             if not signed and not package.sha256:
                 path.unlink()
                 raise IntegrityError(f"{package.name} has neither a digest nor a signature", on=self.name)
+
+    def locate(self, names: Sequence[str]) -> dict[str, LockedFile]:
+        """The files as the database names them; signers from the signatures in it."""
+        index = SyncIndex.load(self.cache / f"{self.name}.db", self.name)
+        found = [index.record(name) for name in names if name in index]
+        return {r.name: LockedFile(r.filename, r.sha256, r.download_size, signer(r.signature)) for r in found}
 
     def configure(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
         """Nothing: libalpm has run the packages' own scripts."""

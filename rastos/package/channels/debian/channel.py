@@ -13,11 +13,12 @@ from pathlib import Path
 from rastos.errors import HostError, IntegrityError, UserError
 from rastos.host import Request, copy_file, digest_of, fetch, fetch_all, locked, rename_durable, working_directory
 from rastos.package.channels import SyncDatabase, Wanted
-from rastos.progress import Progress
+from rastos.package.lockfile import LockedFile
+from rastos.progress import Progress, Step
 
 from . import configure, release
 from .convert import convert
-from .index import FORMAT, Record, essential_names, merge, read_records, records, write_index
+from .index import FORMAT, Record, allowed_names, essential_names, merge, read_records, records, write_index
 from .sources import Source
 from .versions import decode
 
@@ -52,13 +53,9 @@ class DebianChannel:
             if database.is_file() and (directory / "records.sqlite").is_file():
                 step.outcome = "unchanged"
                 return SyncDatabase(self.name, database, "never")
-            found: list[Record] = []
-            for item in releases:
-                for component in item.source.components:
-                    step.note(f"{item.source.suite}/{component}", "log")
-                    path = self._packages(item, component, offline)
-                    found += records(release.read_index(path), item.source.uri)
-            merged = merge(found)
+            texts = self._texts(releases, offline, step)
+            allowed = frozenset[str]().union(*(allowed_names(text) for text, _ in texts))
+            merged = merge(record for text, uri in texts for record in records(text, uri, allowed))
             write_index(merged, database, directory / "records.sqlite")
             self._forget_old(key)
             step.outcome = f"{len(merged)} packages"
@@ -86,6 +83,14 @@ class DebianChannel:
         for package in packages:
             _place(self._converted(known[package.name]), into / package.filename)
 
+    def locate(self, names: Sequence[str]) -> dict[str, LockedFile]:
+        """The .deb of each package; `location` counts from the archive's address."""
+        found = {}
+        for name, record in self.records(names).items():
+            archive = next(s.uri for s in self._sources if record.uri.startswith(f"{s.uri}/"))
+            found[name] = LockedFile(record.uri.removeprefix(f"{archive}/"), record.sha256, record.size)
+        return found
+
     def configure(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
         """Run the maintainer scripts of what is in `root` and not configured yet (`configure.configure_packages`)."""
         configure.configure_packages(root, packages, progress, epoch=self._epoch)
@@ -106,6 +111,22 @@ class DebianChannel:
     def records(self, names: Sequence[str]) -> dict[str, Record]:
         """What the index says about these names; needs a refreshed index."""
         return read_records(self._store(), names)
+
+    def index_texts(self) -> list[tuple[str, str]]:
+        """The verified Packages files as they are cached, each with the address of its archive."""
+        return self._texts([self._release(source, offline=True) for source in self._sources], offline=True)
+
+    def _texts(
+        self, releases: Sequence[release.Release], offline: bool, step: Step | None = None
+    ) -> list[tuple[str, str]]:
+        texts = []
+        for item in releases:
+            for component in item.source.components:
+                if step:
+                    step.note(f"{item.source.suite}/{component}", "log")
+                path = self._packages(item, component, offline)
+                texts.append((release.read_index(path), item.source.uri))
+        return texts
 
     def _store(self) -> Path:
         if self._index is None:

@@ -90,7 +90,9 @@ def configuration_order(packages: Mapping[str, Installed], chosen: Sequence[str]
         fields = packages[name].fields
         texts = relations.depends(fields.get("Pre-Depends", ""), fields.get("Depends", ""))
         flat = [part for text in texts for part in (relations.alternatives_of(text) or (text,))]
-        wanted = {owner for part in flat for owner in providers.get(split_dependency(part).name, ())}
+        wanted = {
+            owner for part in flat for owner in providers.get(split_dependency(part).name.removesuffix(":any"), ())
+        }
         needs[name] = (wanted & set(chosen)) - {name}
     first = [name for name in _FIRST if name in needs]
     order: list[str] = list(first)

@@ -20,9 +20,10 @@ from .relations import Relation
 from .versions import package_version
 
 # Part of every cache key: count up when database or packages would come out differently.
-FORMAT = 4
+FORMAT = 5
 # its postinst rewrites the tree; packages here are merged already and usr-is-merged stands in
 LEFT_OUT = frozenset({"usrmerge"})
+_ALLOWED = "\nMulti-Arch: allowed\n"
 _ARCHITECTURES = {"amd64": "x86_64", "all": "any"}
 
 
@@ -45,6 +46,7 @@ class Record:
     depends: tuple[str, ...]
     provides: tuple[str, ...]
     conflicts: tuple[str, ...]
+    replaces: tuple[str, ...]
 
     @property
     def filename(self) -> str:
@@ -52,7 +54,18 @@ class Record:
         return f"{self.name}-{self.version}-{self.arch}.pkg.tar.zst"
 
 
-def records(index: str, uri: str) -> Iterator[Record]:
+def allowed_names(index: str) -> frozenset[str]:
+    """Packages that are Multi-Arch: allowed, which is what a dependency on `name:any` asks for."""
+    found = set()
+    position = index.find(_ALLOWED)
+    while position >= 0:
+        start = index.rfind("\nPackage: ", 0, position) + 1
+        found.add(index[start + 9 : index.find("\n", start)])
+        position = index.find(_ALLOWED, position + 1)
+    return frozenset(found)
+
+
+def records(index: str, uri: str, allowed: frozenset[str] = frozenset()) -> Iterator[Record]:
     """The packages of one Packages file whose archive is at `uri`; stanzas that cannot be mapped are left out."""
     for stanza in index.split("\n\n"):
         fields: dict[str, str] = {}
@@ -64,12 +77,12 @@ def records(index: str, uri: str) -> Iterator[Record]:
         if not name or name in LEFT_OUT or fields.get("Architecture") not in _ARCHITECTURES or "SHA256" not in fields:
             continue
         try:
-            yield _record(name, fields, uri)
+            yield _record(name, fields, uri, allowed)
         except (ValueError, KeyError):
             continue
 
 
-def _record(name: str, fields: Mapping[str, str], uri: str) -> Record:
+def _record(name: str, fields: Mapping[str, str], uri: str, allowed: frozenset[str]) -> Record:
     return Record(
         name=name,
         version=package_version(fields["Version"]),
@@ -83,9 +96,10 @@ def _record(name: str, fields: Mapping[str, str], uri: str) -> Record:
         sha256=fields["SHA256"],
         size=int(fields["Size"]),
         installed_size=int(fields.get("Installed-Size", "0")) * 1024,
-        depends=relations.depends(fields.get("Pre-Depends", ""), fields.get("Depends", "")),
+        depends=relations.depends(fields.get("Pre-Depends", ""), fields.get("Depends", ""), allowed=allowed),
         provides=relations.provides(fields.get("Provides", "")),
         conflicts=relations.conflicts(name, fields.get("Conflicts", ""), fields.get("Breaks", "")),
+        replaces=relations.replaces(fields.get("Replaces", "")),
     )
 
 
@@ -193,7 +207,7 @@ def read_records(store: Path, names: Iterable[str]) -> dict[str, Record]:
         for name in names:
             for (body,) in connection.execute("SELECT body FROM record WHERE name = ?", (name,)):
                 values = json.loads(body)
-                for field in ("depends", "provides", "conflicts"):
+                for field in ("depends", "provides", "conflicts", "replaces"):
                     values[field] = tuple(values[field])
                 found[name] = Record(**values)
     finally:
@@ -241,4 +255,4 @@ def _desc(record: Record) -> str:
     return "".join(out)
 
 
-__all__ = ["FORMAT", "Record", "essential_names", "merge", "read_records", "records", "write_index"]
+__all__ = ["FORMAT", "Record", "allowed_names", "essential_names", "merge", "read_records", "records", "write_index"]
