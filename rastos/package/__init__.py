@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from .channels.cache import CacheChannel
     from .database import read_local
     from .history import History, HistoryEntry, chosen_entry, history_of
+<<<<<<< HEAD
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
     from .locking import Drift, drift, make_lock, plan_locked, stale
+=======
+>>>>>>> 7fe92ed49145b418f960358b831485860c793d73
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
     from .plan import Change, Plan, PlannedPackage, shown_version
     from .planning import Decide, plan_change, plan_manifest
@@ -32,6 +35,7 @@ _HOMES = {
         "PackageMetadata",
         "write_package",
     ),
+<<<<<<< HEAD
     "bundle": (
         "Bundle",
         "bundle_channels",
@@ -42,6 +46,9 @@ _HOMES = {
         "differences",
         "planned_changes",
     ),
+=======
+    "changes": ("PackageChange", "differences", "planned_changes"),
+>>>>>>> 7fe92ed49145b418f960358b831485860c793d73
     "channels": (
         "Channel",
         "SyncDatabase",
@@ -50,6 +57,7 @@ _HOMES = {
     ),
     "channels.cache": ("CacheChannel",),
     "database": ("read_local",),
+<<<<<<< HEAD
     "history": (
         "History",
         "HistoryEntry",
@@ -70,6 +78,9 @@ _HOMES = {
         "plan_locked",
         "stale",
     ),
+=======
+    "history": ("History", "HistoryEntry", "chosen_entry", "history_of"),
+>>>>>>> 7fe92ed49145b418f960358b831485860c793d73
     "manifest": (
         "ChannelSpec",
         "DeclaredPackage",

@@ -29,14 +29,13 @@ class PackageChange:
 
 def planned_changes(plan: Plan, installed: Mapping[str, PackageRecord]) -> tuple[PackageChange, ...]:
     """A plan as history tells it, by name."""
-    tuples = (getattr(plan, key, ()) for key in ("install", "upgrade", "downgrade", "reinstall"))
-    reasons = {package.name: package.reason for packages in tuples for package in packages}
+    reasons = {package.name: package.reason for package in plan.incoming}
     found = [
-        _change(installed.get(record.name), replace(record, reason=reasons.pop(record.name, "")))
+        _change(installed.get(record.name), replace(record, reason=reasons.get(record.name, "")))
         for record in plan.records
     ]
     found += [_change(installed[package.name], None) for package in plan.remove if package.name in installed]
-    marks = {**dict.fromkeys(plan.explicit, "explicit"), **dict.fromkeys(plan.demote, "dependency"), **reasons}
+    marks = {**dict.fromkeys(plan.explicit, "explicit"), **dict.fromkeys(plan.demote, "dependency")}
     there = {change.name: number for number, change in enumerate(found)}
     for name, reason in marks.items():
         if name in there:

@@ -150,12 +150,20 @@ def planned(name: str, version: str = "1-1", reason: str = "explicit") -> Planne
 
 def test_a_plan_as_history_tells_it() -> None:
     installed = {name: record(name, "2-1", "dependency") for name in ("up", "down", "same", "gone", "mark")}
+    installed["auto"] = record("auto")
     incoming = [
         record(name, version, "", filename=f"{name}-{version}.pkg", sha256="d", channel="c")
         for name, version in (("new", "1-1"), ("up", "3-1"), ("down", "1-1"), ("same", "2-1"))
     ]
     upgrade = (planned("up", "3-1", "dependency"), planned("down", "1-1", "dependency"), planned("same", "2-1"))
-    plan = Plan((planned("new"),), upgrade, (planned("gone", "2-1"),), tuple(incoming), explicit=("mark", "same"))
+    plan = Plan(
+        (planned("new"),),
+        upgrade,
+        (planned("gone", "2-1"),),
+        tuple(incoming),
+        explicit=("mark", "same"),
+        demote=("auto",),
+    )
     found = {change.name: change for change in planned_changes(plan, installed)}
     assert {name: change.action for name, change in found.items()} == {
         "new": "install",
@@ -164,7 +172,9 @@ def test_a_plan_as_history_tells_it() -> None:
         "same": "reinstall",
         "gone": "remove",
         "mark": "reason",
+        "auto": "reason",
     }
+    assert (found["auto"].old_reason, found["auto"].reason) == ("explicit", "dependency")
     assert found["same"].reason == "explicit" and found["same"].old_reason == "dependency"
     assert found["up"] == PackageChange(
         "up", "upgrade", "3-1", "2-1", "dependency", "dependency", "c", "up-3-1.pkg", "d"
