@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .archive import PackageMetadata, write_package
     from .bundle import Bundle, bundle_channels, write_bundle
+    from .capture import Capture, capture
     from .changes import PackageChange, differences, planned_changes
     from .channels import Channel, SyncDatabase, Wanted, open_channels
     from .channels.cache import CacheChannel
     from .database import read_local
     from .history import History, HistoryEntry, chosen_entry, history_of
-<<<<<<< HEAD
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
     from .locking import Drift, drift, make_lock, plan_locked, stale
-=======
->>>>>>> 7fe92ed49145b418f960358b831485860c793d73
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
+    from .manifest.edit import Edit, add_packages, remove_packages, save
     from .plan import Change, Plan, PlannedPackage, shown_version
     from .planning import Decide, plan_change, plan_manifest
     from .queries import InstalledPackage, PackageInfo, info, installed, search
@@ -35,20 +34,20 @@ _HOMES = {
         "PackageMetadata",
         "write_package",
     ),
-<<<<<<< HEAD
     "bundle": (
         "Bundle",
         "bundle_channels",
         "write_bundle",
+    ),
+    "capture": (
+        "Capture",
+        "capture",
     ),
     "changes": (
         "PackageChange",
         "differences",
         "planned_changes",
     ),
-=======
-    "changes": ("PackageChange", "differences", "planned_changes"),
->>>>>>> 7fe92ed49145b418f960358b831485860c793d73
     "channels": (
         "Channel",
         "SyncDatabase",
@@ -57,7 +56,6 @@ _HOMES = {
     ),
     "channels.cache": ("CacheChannel",),
     "database": ("read_local",),
-<<<<<<< HEAD
     "history": (
         "History",
         "HistoryEntry",
@@ -78,9 +76,6 @@ _HOMES = {
         "plan_locked",
         "stale",
     ),
-=======
-    "history": ("History", "HistoryEntry", "chosen_entry", "history_of"),
->>>>>>> 7fe92ed49145b418f960358b831485860c793d73
     "manifest": (
         "ChannelSpec",
         "DeclaredPackage",
@@ -89,6 +84,12 @@ _HOMES = {
         "PackageSet",
         "json_schema",
         "load_manifest",
+    ),
+    "manifest.edit": (
+        "Edit",
+        "add_packages",
+        "remove_packages",
+        "save",
     ),
     "plan": (
         "Change",
@@ -131,12 +132,14 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Bundle",
     "CacheChannel",
+    "Capture",
     "Change",
     "Channel",
     "ChannelSpec",
     "Decide",
     "DeclaredPackage",
     "Drift",
+    "Edit",
     "Facts",
     "History",
     "HistoryEntry",
@@ -159,8 +162,10 @@ __all__ = [
     "Target",
     "Undo",
     "Wanted",
+    "add_packages",
     "apply_plan",
     "bundle_channels",
+    "capture",
     "chosen_entry",
     "differences",
     "drift",
@@ -178,6 +183,8 @@ __all__ = [
     "planned_changes",
     "read_local",
     "read_lockfile",
+    "remove_packages",
+    "save",
     "search",
     "shown_version",
     "stale",

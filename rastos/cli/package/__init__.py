@@ -10,6 +10,10 @@ from rastos.cli.lazy import LazyGroup
 COMMANDS = {
     "plan": ("change", "plan", "Show what a change comes to, and why each package is there."),
     "apply": ("change", "apply", "Make a tree hold what is declared or named, by libalpm."),
+    "add": ("declare", "add", "Declare packages in packages.toml."),
+    "remove": ("declare", "remove", "Take packages out of packages.toml."),
+    "import": ("declare", "import_", "Write a manifest from what is installed."),
+    "schema": ("declare", "schema", "The manifest's JSON Schema, for editors."),
     "lock": ("lock", "lock", "Write packages.lock: exact versions and digests of everything declared."),
     "fetch": ("lock", "fetch", "Fill a folder with exactly the lockfile's packages."),
     "list": ("query", "list_", "What is installed in a tree."),

@@ -73,8 +73,10 @@ def target_of(app: Application, root: Path) -> Target:
 
 
 @contextmanager
-def opened_tree(app: Application, root: Path | None, image: Path | None, reference: str | None) -> Iterator[Target]:
-    """The tree that `tree_options` name, for reading. UserError: both named, or this system has no package database."""
+def opened_tree(
+    app: Application, root: Path | None, image: Path | None, reference: str | None, *, database: bool = True
+) -> Iterator[Target]:
+    """The tree that `tree_options` name, for reading. UserError: both named, or (with `database`) it has no packages."""
     from rastos.errors import UserError
 
     if root is not None and image is not None:
@@ -93,7 +95,7 @@ def opened_tree(app: Application, root: Path | None, image: Path | None, referen
             yield target_for(store.tree(chosen.id), app.config.cache / "install", immutable=True)
         return
     target = target_of(app, root or Path("/"))
-    if not (target.database / "local").is_dir():
+    if database and not (target.database / "local").is_dir():
         raise UserError(
             "there is no package database" if root else "this system was not made from pacman packages",
             on=target.root,

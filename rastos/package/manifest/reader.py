@@ -25,7 +25,7 @@ from .model import (
 from .position import Position, read_toml
 
 _NAME = re.compile(r"[A-Za-z0-9@_+*?\[][A-Za-z0-9@._+:*?\[\]!/-]*\Z")
-_CONSTRAINT = re.compile(r"(<=|>=|==?|<|>)?\s*([A-Za-z0-9][A-Za-z0-9.+~:_-]*)\Z")
+_CONSTRAINT = re.compile(r"(<=|>=|==?|<|>)?\s*((?=.*\d)[A-Za-z0-9][A-Za-z0-9.+~:_-]*)\Z")
 _SIGNATURE_WORDS = ("trustedonly", "trustall")
 _LISTS = ("use", "exclude", "ignore", "hold", "no_extract", "no_upgrade", "overwrite", "hooks")
 _TABLES = ("sets", "channels", "prefer", "replace", "pin")
@@ -263,7 +263,7 @@ class _Reader:
         channel, slash, name = str(text[0]).partition("/")
         checked = self.name(name if slash else text[0], key, key, where)
         version = self.versions(text[1], str(item), where) if text[1] else ()
-        return DeclaredPackage(checked, version, channel if slash else "")
+        return DeclaredPackage(checked, version, self.name(channel, key, key, where) if slash else "")
 
     def split_version(self, text: str) -> tuple[str, str]:
         found = re.match(r"([^<>=]+?)\s*([<>=].*)", text)
