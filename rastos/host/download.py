@@ -8,7 +8,7 @@ import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,11 +60,20 @@ def fetch(request: Request, *, step: Step | None = None) -> Path:
     return request.target
 
 
-def fetch_all(requests: Sequence[Request], *, parallel: int = 4, step: Step | None = None) -> None:
-    """Fetch many files side by side; the first failure stops the others. `step` advances in bytes."""
+def fetch_all(
+    requests: Sequence[Request],
+    *,
+    parallel: int = 4,
+    step: Step | None = None,
+    then: Callable[[Request], None] = lambda request: None,
+) -> None:
+    """Fetch many files side by side; the first failure stops the others. `step` advances in bytes.
+
+    `then` is called for every file that has come, while others still do, in the thread that fetched it.
+    """
     meter = _Meter(step)
     with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
-        futures = [pool.submit(_fetch, request, meter) for request in requests]
+        futures = [pool.submit(_fetch_one, request, meter, then) for request in requests]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
@@ -73,6 +82,11 @@ def fetch_all(requests: Sequence[Request], *, parallel: int = 4, step: Step | No
             meter.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _fetch_one(request: Request, meter: _Meter, then: Callable[[Request], None]) -> None:
+    _fetch(request, meter)
+    then(request)
 
 
 def _fetch(request: Request, meter: _Meter) -> None:

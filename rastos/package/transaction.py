@@ -81,6 +81,9 @@ def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress
         for channel in channels:
             if removed and hasattr(channel, "before_removal"):
                 channel.before_removal(target.root, removed, progress)
+            names = [record.name for record in plan.records if record.channel == channel.name]
+            if names and hasattr(channel, "before_unpacking"):
+                channel.before_unpacking(target.root, names, progress)
         before = read_local(target.database)
         try:
             if not nothing:

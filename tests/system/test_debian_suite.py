@@ -277,5 +277,5 @@ def test_the_order_used_here_is_dpkgs(channel: DebianChannel) -> None:
             status = subprocess.run(["dpkg", "--compare-versions", one, operator, two], check=False).returncode
             order = dpkg_order(one, two)
             assert (status == 0) == (order < 0 if operator == "lt" else order == 0), f"{one} {operator} {two}"
-        mapped = debian_index._compare(encode(one) + "-1", encode(two) + "-1")
+        mapped = debian_index.compare(encode(one) + "-1", encode(two) + "-1")
         assert mapped == dpkg_order(one, two)

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from rastos.errors import HostError, IntegrityError, UserError
@@ -16,10 +16,11 @@ from rastos.package.channels import SyncDatabase, Wanted
 from rastos.package.lockfile import LockedFile
 from rastos.progress import Progress, Step
 
-from . import configure, release
+from . import configure, release, takeover
 from .convert import convert
 from .index import FORMAT, Record, allowed_names, essential_names, merge, read_records, records, write_index
 from .sources import Source
+from .status import installed
 from .versions import decode
 
 _ARCHITECTURE = "amd64"
@@ -36,6 +37,8 @@ class DebianChannel:
         self._sources = tuple(sources)
         self._epoch = epoch
         self._index: Path | None = None
+        # root → packages whose preinst has run there, until they are configured
+        self._begun: dict[Path, set[str]] = {}
 
     def refresh(self, progress: Progress, *, offline: bool = False) -> SyncDatabase:
         """Verify the index of every suite and bring the database up to date; unchanged indexes rebuild nothing.
@@ -91,9 +94,25 @@ class DebianChannel:
             found[name] = LockedFile(record.uri.removeprefix(f"{archive}/"), record.sha256, record.size)
         return found
 
+    def before_unpacking(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
+        """Run the scripts that have to run before libalpm unpacks these (fetched) packages; see `configure`."""
+        files = self._files(packages)
+        self._begun[root] = configure.before_unpacking(root, files, progress, epoch=self._epoch)
+
+    def overwrites(self, packages: Sequence[str], root: Path | None = None) -> tuple[str, ...]:
+        """Patterns of files that these (fetched) packages may overwrite: by `Replaces`, or by a diversion."""
+        return takeover.allowed(self._files(packages), installed(root) if root else {}, root)
+
     def configure(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
         """Run the maintainer scripts of what is in `root` and not configured yet (`configure.configure_packages`)."""
-        configure.configure_packages(root, packages, progress, epoch=self._epoch)
+        configure.configure_packages(
+            root,
+            packages,
+            progress,
+            epoch=self._epoch,
+            begun=self._begun.pop(root, set()),
+            package_file=lambda name: self._files([name]).get(name),
+        )
 
     def before_removal(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
         """Run the scripts that have to run before libalpm removes these packages."""
@@ -169,28 +188,46 @@ class DebianChannel:
             raise HostError("the package index is not cached", on=item.source.dists, next_step="run without --offline")
         return release.packages_file(item, component, _ARCHITECTURE, self._cache / "packages")
 
+    def _files(self, names: Sequence[str]) -> dict[str, Path]:
+        """The converted packages that are at hand, by name, in this order."""
+        known = self.records(names)
+        files = {name: self._converted(known[name]) for name in names if name in known}
+        return {name: path for name, path in files.items() if path.is_file()}
+
     def _converted(self, record: Record) -> Path:
         key = digest_of(str(FORMAT), json.dumps(record.__dict__, sort_keys=True))[:32]
         return self._cache / "converted" / key / record.filename
 
     def _make(self, missing: Sequence[tuple[Record, Path]], progress: Progress) -> None:
+        """Download and convert; a package is converted as soon as it is there, while others still come."""
         debs = self._cache / "debs"
-        with progress.step("downloading packages", total=float(sum(r.size for r, _ in missing)), unit="B") as step:
-            requests = [Request(r.uri, debs / f"{r.sha256}.deb", r.sha256, r.size) for r, _ in missing]
-            fetch_all([q for q in requests if not q.target.is_file()], parallel=8, step=step)
-            step.outcome = f"{len(missing)} packages"
-        with progress.step("converting packages", total=len(missing), unit="packages") as step:
-            with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
-                ordered = sorted(missing, key=lambda item: -item[0].size)
-                running = {pool.submit(_convert_one, debs, *item): item[0].name for item in ordered}
-                try:
+        requests = {Request(r.uri, debs / f"{r.sha256}.deb", r.sha256, r.size): (r, path) for r, path in missing}
+        running: dict[Future[None], str] = {}
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
+
+            def begin(request: Request) -> None:
+                for future in list(running):
+                    if future.done():
+                        future.result()  # one that failed stops the downloads too
+                record, path = requests[request]
+                running[pool.submit(_convert_one, debs, record, path)] = record.name
+
+            try:
+                total = float(sum(request.size or 0 for request in requests))
+                with progress.step("downloading packages", total=total, unit="B") as step:
+                    there = [request for request in requests if request.target.is_file()]
+                    for request in there:
+                        begin(request)
+                    fetch_all([r for r in requests if r not in there], parallel=8, step=step, then=begin)
+                    step.outcome = f"{len(missing)} packages"
+                with progress.step("converting packages", total=len(missing), unit="packages") as step:
                     for number, future in enumerate(as_completed(running), 1):
                         future.result()
                         step.advance(number, running[future])
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
-            step.outcome = f"{len(missing)} packages"
+                    step.outcome = f"{len(missing)} packages"
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def _forget_old(self, key: str) -> None:
         for directory in (self._cache / "index").iterdir():

@@ -108,7 +108,7 @@ def merge(found: Iterable[Record]) -> dict[str, Record]:
     newest: dict[str, Record] = {}
     for record in found:
         known = newest.get(record.name)
-        if known is None or _compare(record.version, known.version) > 0:
+        if known is None or compare(record.version, known.version) > 0:
             newest[record.name] = record
     providers: dict[str, list[tuple[str, str]]] = {}
     for record in newest.values():
@@ -132,7 +132,7 @@ def _satisfying(group: str, providers: Mapping[str, list[tuple[str, str]]]) -> s
     for text in relations.alternatives_of(group) or ():
         wanted = split_dependency(text)
         for owner, version in providers.get(wanted.name, ()):
-            if not wanted.operator or (version and _holds(_compare(version, wanted.version), wanted.operator)):
+            if not wanted.operator or (version and holds(compare(version, wanted.version), wanted.operator)):
                 found.add(owner)
     return found
 
@@ -146,7 +146,8 @@ def split_dependency(text: str) -> Relation:
     return Relation(text)
 
 
-def _holds(comparison: int, operator: str) -> bool:
+def holds(comparison: int, operator: str) -> bool:
+    """Whether an order (-1, 0, 1) meets an operator of libalpm."""
     return {"<": comparison < 0, "<=": comparison <= 0, "=": comparison == 0, ">=": comparison >= 0}.get(
         operator, comparison > 0
     )
@@ -166,7 +167,8 @@ def _segments(text: str) -> Iterator[str]:
             start = position
 
 
-def _compare(one: str, two: str) -> int:
+def compare(one: str, two: str) -> int:
+    """-1, 0, 1 for mapped versions; faster than libalpm's way, for versions that `encode` made."""
     first, second = _key(one), _key(two)
     return (first > second) - (first < second)
 
@@ -255,4 +257,16 @@ def _desc(record: Record) -> str:
     return "".join(out)
 
 
-__all__ = ["FORMAT", "Record", "allowed_names", "essential_names", "merge", "read_records", "records", "write_index"]
+__all__ = [
+    "FORMAT",
+    "Record",
+    "allowed_names",
+    "compare",
+    "essential_names",
+    "holds",
+    "merge",
+    "read_records",
+    "records",
+    "split_dependency",
+    "write_index",
+]
