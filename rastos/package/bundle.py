@@ -117,6 +117,8 @@ class BundleChannel:
                 temporary.unlink()
                 raise IntegrityError(f"{package.name} isn't the file that was locked", on=there.path)
             rename_durable(temporary, target)
+        if hasattr(self._behind, "take_files"):
+            self._behind.take_files({package.name: into / package.filename for package in packages})
 
     def locate(self, names: Sequence[str]) -> dict[str, LockedFile]:
         """As the channel behind."""

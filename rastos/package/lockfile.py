@@ -211,6 +211,8 @@ def _read_package(item: Mapping[str, Any]) -> LockedPackage:
     file = LockedFile(**item["file"])
     if {item.name for item in fields(LockedFile)} < set(item["file"]) or not _DIGEST.match(file.sha256):
         raise ValueError(f"{record.name} has no SHA-256")
+    if record.sha256 not in ("", file.sha256):
+        raise ValueError(f"{record.name} has two digests")
     for text in (record.filename, *file.location.split("/")):
         if text in ("", ".", "..") or "\0" in text or (text == record.filename and "/" in text):
             raise ValueError(f"{record.name} has an impossible file name")

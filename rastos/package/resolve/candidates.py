@@ -71,11 +71,12 @@ class Candidates:
             named = self.named(wanted)
             first = named if wanted.name not in self.rules.prefer else []
             rest = self.sorted(wanted.name, [*named, *self.providing(wanted)], there)
-            return list({(r.channel, r.name): r for r in (*first, *rest)}.values())
+            records = [*first, *rest]
+        else:
+            records = [record for part in parts for record in self.for_dependency(part, there)]
         found: dict[tuple[str, str], PackageRecord] = {}
-        for part in parts:
-            for record in self.for_dependency(part, there):
-                found.setdefault((record.channel, record.name), record)
+        for record in records:  # the first of a name is the one a lockfile holds
+            found.setdefault((record.channel, record.name), record)
         return list(found.values())
 
     def sorted(

@@ -80,7 +80,7 @@ def test_includes_are_merged_and_said_where_they_disagree(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [
-        ('pin = { a = "newest" }', "", "pin"),
+        ('pin = { a = "newest" }', "", "expected versions"),
         ("[pin]\na = 3", "2:1", "a is 3, expected versions"),
         ('undeclared = "drop"', "1:1", "expected one of keep, remove"),
         ('[sets.x]\npackages = [{ nam = "a" }]', "2:15", "unknown key 'nam'"),

@@ -6,19 +6,20 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from rastos.errors import HostError, IntegrityError, UserError
 from rastos.host import Request, copy_file, digest_of, fetch, fetch_all, locked, rename_durable, working_directory
 from rastos.package.channels import SyncDatabase, Wanted
-from rastos.package.lockfile import LockedFile
+from rastos.package.lockfile import LockedFile, LockedPackage
 from rastos.progress import Progress, Step
 
 from . import configure, release, takeover
 from .convert import convert
-from .index import FORMAT, Record, allowed_names, essential_names, merge, read_records, records, write_index
+from .index import CONVERTED, FORMAT, Record, allowed_names, essential_names, merge, read_records, records, write_index
+from .locked import fetch_locked, locked_record
 from .sources import Source
 from .status import installed
 from .versions import decode
@@ -39,6 +40,7 @@ class DebianChannel:
         self._index: Path | None = None
         # root → packages whose preinst has run there, until they are configured
         self._begun: dict[Path, set[str]] = {}
+        self._taken: dict[str, Path] = {}
 
     def refresh(self, progress: Progress, *, offline: bool = False) -> SyncDatabase:
         """Verify the index of every suite and bring the database up to date; unchanged indexes rebuild nothing.
@@ -66,9 +68,14 @@ class DebianChannel:
 
     def fetch(self, packages: Sequence[Wanted], into: Path, progress: Progress) -> None:
         """Download, verify and convert what is not converted yet; every file then lies in `into`."""
-        known = self.records([package.name for package in packages])
+        known = self.records([package.name for package in packages if package.locked is None])
         missing: list[tuple[Record, Path]] = []
         into.mkdir(parents=True, exist_ok=True)
+        archives = tuple(dict.fromkeys(source.uri for source in self._sources))
+        old = {package.name: package.locked for package in packages if package.locked is not None}
+        now = self._still_there(old)
+        for name, item in old.items():
+            known[name] = locked_record(item, now.get(name, f"{archives[0]}/{item.file.location}"))
         for package in packages:
             record = known.get(package.name)
             if record is None or record.filename != package.filename:
@@ -82,9 +89,28 @@ class DebianChannel:
                 missing.append((record, converted))
         if missing:
             with locked(self._cache / "lock", "fetch packages", wait=_WAIT):
+                fetch_locked(
+                    [old[record.name] for record, _ in missing if record.name in old and record.name not in now],
+                    archives,
+                    self._cache / "debs",
+                    progress,
+                )
                 self._make(missing, progress)
         for package in packages:
             _place(self._converted(known[package.name]), into / package.filename)
+        self.take_files({package.name: into / package.filename for package in packages})
+
+    def _still_there(self, old: Mapping[str, LockedPackage]) -> dict[str, str]:
+        """Addresses of those locked files that the cached index has still."""
+        try:
+            known = self.records(list(old)) if old else {}
+        except HostError:
+            return {}
+        return {name: record.uri for name, record in known.items() if record.sha256 == old[name].file.sha256}
+
+    def take_files(self, files: Mapping[str, Path]) -> None:
+        """These package files are about to be installed, wherever they came from."""
+        self._taken.update(files)
 
     def locate(self, names: Sequence[str]) -> dict[str, LockedFile]:
         """The .deb of each package; `location` counts from the archive's address."""
@@ -190,12 +216,14 @@ class DebianChannel:
 
     def _files(self, names: Sequence[str]) -> dict[str, Path]:
         """The converted packages that are at hand, by name, in this order."""
-        known = self.records(names)
-        files = {name: self._converted(known[name]) for name in names if name in known}
+        known = self.records([name for name in names if name not in self._taken])
+        files = {n: self._taken.get(n) or self._converted(known[n]) for n in names if n in self._taken or n in known}
         return {name: path for name, path in files.items() if path.is_file()}
 
     def _converted(self, record: Record) -> Path:
-        key = digest_of(str(FORMAT), json.dumps(record.__dict__, sort_keys=True))[:32]
+        # what the conversion makes use of: a lockfile's record has no more than that
+        facts = {name: getattr(record, name) for name in CONVERTED}
+        key = digest_of(str(FORMAT), record.sha256, json.dumps(facts, sort_keys=True))[:32]
         return self._cache / "converted" / key / record.filename
 
     def _make(self, missing: Sequence[tuple[Record, Path]], progress: Progress) -> None:

@@ -23,6 +23,8 @@ from .versions import package_version
 FORMAT = 5
 # its postinst rewrites the tree; packages here are merged already and usr-is-merged stands in
 LEFT_OUT = frozenset({"usrmerge"})
+# the fields of a record that its package is made of
+CONVERTED = ("name", "version", "debian_version", "arch", "description", "url", "depends", "provides", "conflicts")
 _ALLOWED = "\nMulti-Arch: allowed\n"
 _ARCHITECTURES = {"amd64": "x86_64", "all": "any"}
 
