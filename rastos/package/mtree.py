@@ -12,6 +12,7 @@ from pathlib import Path
 from rastos.errors import IntegrityError
 
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
+_SPECIAL = (b".PKGINFO", b".INSTALL", b".CHANGELOG", b".BUILDINFO", b".MTREE")
 _LIMIT = 1 << 28  # bytes unpacked; a kernel source package has 10 MB
 
 
@@ -51,7 +52,7 @@ def _entries(data: bytes) -> Iterator[MtreeEntry]:
         elif words[0] == b"/unset":
             for word in words[1:]:
                 default.pop(word, None)
-        elif words[0].startswith(b"./") and not words[0].startswith(b"./."):
+        elif words[0].startswith(b"./") and words[0][2:] not in _SPECIAL:
             yield _entry(words[0][2:], default | pairs)
 
 

@@ -42,7 +42,7 @@ def owners(target: Target, paths: Iterable[str]) -> tuple[Owner, ...]:
     found: dict[str, list[PackageRecord]] = {}
     for record in read_local(target.database).values():
         listed = {path.rstrip("/") for path in installed_files(target.database, record)}
-        for plain in wanted.values():
+        for plain in dict.fromkeys(wanted.values()):
             if plain in listed:
                 found.setdefault(plain, []).append(record)
     return tuple(

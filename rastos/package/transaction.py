@@ -22,6 +22,7 @@ from .records import PackageRecord
 from .recovery import clear_torn
 from .repository import pack_database
 from .target import Target
+from .verification import settle
 
 # a fresh tree's mount points with the modes they have under the mounts (as pacstrap makes them)
 _SKELETON = {"dev": 0o755, "run": 0o755, "proc": 0o555, "sys": 0o555, "tmp": 0o1777}
@@ -99,6 +100,7 @@ def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress
             names = [record.name for record in plan.records if record.channel == channel.name]
             if names or ((removed or unfinished) and hasattr(channel, "before_removal")):
                 channel.configure(target.root, names, progress)
+        settle(target, plan.order)
         clock.lap("configure")
         _index_modules(target, old_modules | _releases(target, plan.order))
         _verify(target, plan)

@@ -24,6 +24,7 @@ _KINDS = {"file": stat.S_ISREG, "dir": stat.S_ISDIR, "link": stat.S_ISLNK}
 _BLOCK = 1 << 20
 # what the kernel or systemd mounts there has its own mode, and so have the folders under it
 _MOUNT_POINTS = frozenset({"proc", "sys", "dev", "run", "tmp"})
+_SETTLED = "rastos-settled.json"
 Overrides = Mapping[str, tuple[int, int, int]]
 
 
@@ -65,7 +66,7 @@ def verify(target: Target, names: Sequence[str], progress: Progress, *, no_extra
             lists.append((record, frozenset(backup_digests(folder)), read_mtree(folder / "mtree")))
         else:
             unlisted.append(record.name)
-    overrides = _overrides(target.root)
+    overrides = {**_overrides(target.root), **settled(target)}
     total = sum(len(entries) for _, _, entries in lists)
     findings: list[Finding] = []
     with progress.step("verifying", total=total, unit="files") as step:
@@ -91,6 +92,44 @@ def backup_digests(folder: Path) -> dict[str, str]:
     text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
     pairs = (line.partition("\t") for line in parse_fields(text).get("BACKUP", ()))
     return {name: digest for name, _, digest in pairs}
+
+
+def settle(target: Target, names: Iterable[str]) -> None:
+    """Note owners and modes that the packages' own scripts have just changed, as what these files shall have.
+
+    Kept in `rastos-settled.json` of the database. Content is not: a script that changes its package's files is a finding.
+    """
+    from rastos.host import write_json
+
+    packages, known = read_local(target.database), settled(target)
+    owned: dict[str, tuple[int, int, int]] = {}
+    for name in names:
+        record = packages.get(name)
+        listed = target.database / "local" / f"{name}-{record.version}" / "mtree" if record else None
+        for entry in read_mtree(listed) if listed and listed.is_file() else ():
+            known.pop(entry.path, None)
+            if entry.kind == "link" or entry.path in _MOUNT_POINTS:
+                continue
+            try:
+                status = (target.root / entry.path).lstat()
+            except OSError:
+                continue
+            found = (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
+            if _KINDS[entry.kind](status.st_mode) and found != (entry.uid, entry.gid, entry.mode & 0o7777):
+                owned[entry.path] = found
+    if owned or known != settled(target):
+        write_json(
+            target.database / _SETTLED, {path: list(values) for path, values in sorted({**known, **owned}.items())}
+        )
+
+
+def settled(target: Target) -> dict[str, tuple[int, int, int]]:
+    """What `settle` has noted: path → user, group, mode."""
+    from rastos.host import read_json
+
+    path = target.database / _SETTLED
+    values = read_json(path) if path.is_file() else {}
+    return {name: (int(item[0]), int(item[1]), int(item[2])) for name, item in values.items() if len(item) == 3}
 
 
 def _check(

@@ -20,7 +20,7 @@ from .relations import Relation
 from .versions import package_version
 
 # Part of every cache key: count up when database or packages would come out differently.
-FORMAT = 5
+FORMAT = 6
 # its postinst rewrites the tree; packages here are merged already and usr-is-merged stands in
 LEFT_OUT = frozenset({"usrmerge"})
 # the fields of a record that its package is made of
