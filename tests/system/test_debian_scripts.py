@@ -155,3 +155,16 @@ def test_replaced_files(suite: Suite, tree: Tree, order: tuple[str, str]) -> Non
     channel.configure(tree.root, [], Progress())
     assert tree.text("usr/x") == "new" and not (tree.root / "usr/y").exists()
     assert not (tree.root / "var/lib/dpkg/rastos-kept").exists()
+
+
+@as_root
+def test_diversions_mean_names_and_leave_directories(suite: Suite, tree: Tree) -> None:
+    """Debian 13's protective diversions of /lib64 and of the loader's old name touch nothing that is in place."""
+    scripts = "dpkg-divert --package base --add --no-rename --divert /.lib64.usr-is-merged /lib64\n"
+    scripts += "dpkg-divert --package base --add --no-rename --divert /lib64/ld.usr-is-merged /lib64/ld >/dev/null\n"
+    suite.deb("base", "1", {"usr/lib64/ld": "loader"}, {"preinst": SH + scripts})
+    suite.deb("other", "1", {"lib64/x": "x"})
+    suite.publish()
+    tree.install("base", "other")
+    assert (tree.text("usr/lib64/ld"), tree.text("usr/lib64/x")) == ("loader", "x")
+    assert not (tree.root / ".lib64.usr-is-merged").exists() and (tree.root / "lib64").is_symlink()
