@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -49,7 +49,12 @@ class Suite:
         return subprocess.run(argv, check=True, capture_output=True).stdout
 
     def deb(
-        self, name: str, version: str, tree: dict[str, str], scripts: dict[str, str] | None = None, **fields: str
+        self,
+        name: str,
+        version: str,
+        tree: Mapping[str, str | bytes],
+        scripts: dict[str, str] | None = None,
+        **fields: str,
     ) -> Path:
         work = self.base / "work" / name
         shutil.rmtree(work, ignore_errors=True)
@@ -59,7 +64,9 @@ class Suite:
         (work / "DEBIAN/control").write_text("".join(f"{k}: {v}\n" for k, v in values.items()))
         for path, content in tree.items():
             (work / path).parent.mkdir(parents=True, exist_ok=True)
-            if content.startswith("-> "):
+            if isinstance(content, bytes):
+                (work / path).write_bytes(content)
+            elif content.startswith("-> "):
                 (work / path).symlink_to(content[3:])
             else:
                 (work / path).write_text(content)

@@ -81,6 +81,34 @@ def test_wrong_key(suite: Suite, tmp_path: Path) -> None:
         suite.channel().refresh(Progress())
 
 
+def test_keys_of_a_newer_suite_come_from_one_that_is_trusted(suite: Suite, tmp_path: Path) -> None:
+    """The host's keyring lacks the new key; the keyring package of its own suite has it. Nobody else may bring keys."""
+    (tmp_path / "new/gnupg").mkdir(parents=True, mode=0o700)
+    newer = Suite(tmp_path / "new", tmp_path / "new/gnupg")
+    newer.gpg("--passphrase", "", "--quick-generate-key", "newer", "ed25519", "sign", "never")
+    newer.keyring.write_bytes(newer.gpg("--export"))
+    newer.deb("one", "1", {"usr/x": "x"})
+    newer.publish()
+    both = suite.keyring.read_bytes() + newer.keyring.read_bytes()
+    suite.deb("debian-archive-keyring", "2", {"usr/share/keyrings/debian-archive-keyring.gpg": both})
+    suite.publish()
+    home = explicit(f"file://{suite.base / 'archive'}", ["toy"], ["main"], suite.keyring)
+    sources = explicit(f"file://{newer.base / 'archive'}", ["toy"], ["main"], suite.keyring)
+    channel = DebianChannel(tmp_path / "c1", sources, home=home)
+    assert "one" in desc(channel.refresh(Progress()).path)
+    shutil.rmtree(suite.base / "archive")
+    assert DebianChannel(tmp_path / "c1", sources, home=home).refresh(Progress(), offline=True)
+    other = explicit(f"file://{newer.base / 'archive'}", ["toy"], ["main"], tmp_path / "theirs.gpg")
+    shutil.copy(suite.keyring, tmp_path / "theirs.gpg")
+    with pytest.raises(IntegrityError, match="not signed") as refused:
+        DebianChannel(tmp_path / "c2", other, home=home).refresh(Progress())
+    assert "keyring" in refused.value.next_step
+    suite.deb("debian-archive-keyring", "2", {"usr/share/keyrings/debian-archive-keyring.gpg": both})
+    suite.publish(tamper="inrelease")
+    with pytest.raises(IntegrityError):
+        DebianChannel(tmp_path / "c3", sources, home=home).refresh(Progress())
+
+
 def test_expired_and_replayed(suite: Suite) -> None:
     suite.deb("one", "1", {"usr/x": "x"})
     suite.publish(valid_for=-10)

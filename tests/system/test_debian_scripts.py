@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import ExternalError
+from rastos.package import Change, apply_plan, plan_change, target_for
+from rastos.package.channels.debian import DebianChannel
 from rastos.progress import Progress
 from tests.system.archive import Suite, Tree, as_root, suite, tree, wanted, with_tools
 
@@ -155,3 +157,62 @@ def test_replaced_files(suite: Suite, tree: Tree, order: tuple[str, str]) -> Non
     channel.configure(tree.root, [], Progress())
     assert tree.text("usr/x") == "new" and not (tree.root / "usr/y").exists()
     assert not (tree.root / "var/lib/dpkg/rastos-kept").exists()
+
+
+@as_root
+def test_diversions_mean_names_and_leave_directories(suite: Suite, tree: Tree) -> None:
+    """Debian 13's protective diversions of /lib64 and of the loader's old name touch nothing that is in place."""
+    scripts = "dpkg-divert --package base --add --no-rename --divert /.lib64.usr-is-merged /lib64\n"
+    scripts += "dpkg-divert --package base --add --no-rename --divert /lib64/ld.usr-is-merged /lib64/ld >/dev/null\n"
+    suite.deb("base", "1", {"usr/lib64/ld": "loader"}, {"preinst": SH + scripts})
+    suite.deb("other", "1", {"lib64/x": "x"})
+    suite.publish()
+    tree.install("base", "other")
+    assert (tree.text("usr/lib64/ld"), tree.text("usr/lib64/x")) == ("loader", "x")
+    assert not (tree.root / ".lib64.usr-is-merged").exists() and (tree.root / "lib64").is_symlink()
+
+
+def change(tree: Tree, channel: DebianChannel, *names: str, upgrade: bool = False) -> None:
+    """A real transaction by libalpm."""
+    target = target_for(tree.root, tree.suite.base / "place")
+    plan = plan_change(target, [channel], Change(names, upgrade=upgrade), Progress())
+    apply_plan(target, [channel], plan, Progress())
+
+
+@as_root
+def test_conffiles(suite: Suite, tree: Tree) -> None:
+    """What the administrator changed stays, the new one comes as .pacnew; what nobody changed is renewed."""
+    pytest.importorskip("pyalpm")
+    scripts = {"conffiles": "/etc/mine.conf\n/etc/plain.conf\n/etc/gone.conf\n", "postinst": SH + LOG}
+    tree_files = {"etc/mine.conf": "a=1\n", "etc/plain.conf": "b=1\n", "etc/gone.conf": "c=1\n"}
+    suite.deb("one", "1", tree_files, scripts)
+    suite.publish()
+    change(tree, suite.channel(), "one")
+    (tree.root / "etc/mine.conf").write_text("a=mine\n")
+    (tree.root / "etc/gone.conf").write_text("c=mine\n")
+    scripts["conffiles"] = "/etc/mine.conf\n/etc/plain.conf\n"
+    suite.deb("one", "2", {"etc/mine.conf": "a=2\n", "etc/plain.conf": "b=2\n"}, scripts)
+    suite.publish()
+    change(tree, suite.channel(), upgrade=True)
+    assert tree.text("etc/mine.conf") == "a=mine\n" and tree.text("etc/mine.conf.pacnew") == "a=2\n"
+    assert tree.text("etc/plain.conf") == "b=2\n" and not (tree.root / "etc/plain.conf.pacnew").exists()
+    assert tree.text("etc/gone.conf.pacsave") == "c=mine\n", "no longer a conffile, but somebody's work"
+    assert tree.text("order") == "postinst one configure \npostinst one configure 1\n"
+    status = tree.text("var/lib/dpkg/status")
+    assert "Conffiles:\n /etc/mine.conf " in status and "/etc/gone.conf" not in status
+
+
+@as_root
+def test_scripts_come_in_dpkgs_order_around_libalpm(suite: Suite, tree: Tree) -> None:
+    pytest.importorskip("pyalpm")
+    seen = "echo $(cat /usr/one) >> /order\n"
+    scripts = {"preinst": SH + LOG + seen, "postinst": SH + LOG + seen, "prerm": SH + LOG + seen}
+    suite.deb("one", "1", {"usr/one": "1"}, scripts)
+    suite.publish()
+    change(tree, suite.channel(), "one")
+    (tree.root / "order").unlink()
+    suite.deb("one", "2", {"usr/one": "2"}, scripts)
+    suite.publish()
+    change(tree, suite.channel(), upgrade=True)
+    lines = ["prerm one upgrade 2", "1", "preinst one upgrade 1 2", "1", "postinst one configure 1", "2"]
+    assert tree.text("order").splitlines() == lines

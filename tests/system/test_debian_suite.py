@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import HostError
-from rastos.package.channels.debian import DebianChannel, from_host
+from rastos.package import Change, apply_plan, load_manifest, plan_change, target_for
+from rastos.package.channels.debian import DebianChannel, explicit, from_host
 from rastos.package.channels.debian import index as debian_index
 from rastos.package.channels.debian.versions import encode
 from rastos.package.records import PackageRecord
 from rastos.package.relations import parse_dependency, satisfies
-from rastos.progress import Progress
+from rastos.progress import Noted, Progress
 from tests.conftest import ROOT, need
 
 DEPENDS, AGAINST = ("Pre-Depends", "Depends"), ("Breaks", "Conflicts", "Replaces")
@@ -279,3 +280,24 @@ def test_the_order_used_here_is_dpkgs(channel: DebianChannel) -> None:
             assert (status == 0) == (order < 0 if operator == "lt" else order == 0), f"{one} {operator} {two}"
         mapped = debian_index.compare(encode(one) + "-1", encode(two) + "-1")
         assert mapped == dpkg_order(one, two)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="run as root: the scripts run in a chroot")
+@pytest.mark.skipif("RASTOS_TEST_NETWORK" not in os.environ, reason="downloads 50 MB: set RASTOS_TEST_NETWORK=1")
+def test_base_of_a_newer_suite_on_this_host(channel: DebianChannel, tmp_path: Path) -> None:
+    """`suites = ["trixie"]` on a bookworm host: keys, packages, every maintainer script."""
+    pytest.importorskip("pyalpm")
+    manifest = load_manifest(ROOT / "packages.toml")
+    home = from_host()
+    cache = Path(os.environ.get("RASTOS_CACHE") or ROOT / ".rastos/cache")
+    newer = DebianChannel(cache / "channels/debian-trixie", explicit(home[0].uri, ["trixie"], ["main"]))
+    target = target_for(tmp_path / "root", tmp_path / "place")
+    plan = plan_change(target, [newer], Change(manifest.select(["base"])), Progress(), manifest=manifest)
+    noted: list[str] = []
+    progress = Progress(lambda event: noted.append(event.text) if isinstance(event, Noted) else None)
+    apply_plan(target, [newer], plan, progress)
+    status = (tmp_path / "root/var/lib/dpkg/status").read_text()
+    assert status.count("Status: install ok installed") == len(plan.install) > 100
+    release = (tmp_path / "root/etc/os-release").read_text()
+    assert "VERSION_CODENAME=trixie" in release
+    assert not [line for line in noted if "not at hand" in line]

@@ -66,7 +66,7 @@ class Draft:
             how = "there"
         elif self.rules.prefer.get(wanted) == chosen or chosen in (self.rules.prefer.get(p) for p in part_names):
             how = "prefer"
-        elif chosen == wanted or chosen in part_names:
+        elif chosen == wanted or chosen in part_names or any(self._alone(chosen, name) for name in part_names):
             how = "order"
         else:
             how = "first"
@@ -77,6 +77,10 @@ class Draft:
             text = f"{subject} is provided by {', '.join((chosen, *others))}{who}"
             self.questions[Question("provider", subject, (chosen, *others), text)] = None
         self.choices[wanted, by] = Choice(wanted, by, chosen, others, how)
+
+    def _alone(self, chosen: str, name: str) -> bool:
+        """Whether a virtual name leaves no choice: one package provides it."""
+        return {record.name for record in self.candidates.providing(Dependency(name))} == {chosen}
 
     def _show(self, record: PackageRecord) -> str:
         return f"{record.name} {self.shown(record.version)}"

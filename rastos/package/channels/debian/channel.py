@@ -16,7 +16,7 @@ from rastos.package.channels import SyncDatabase, Wanted
 from rastos.package.lockfile import LockedFile, LockedPackage
 from rastos.progress import Progress, Step
 
-from . import configure, release, takeover
+from . import configure, keyring, release, takeover
 from .convert import convert
 from .index import CONVERTED, FORMAT, Record, allowed_names, essential_names, merge, read_records, records, write_index
 from .locked import fetch_locked, locked_record
@@ -30,10 +30,22 @@ _WAIT = 900.0
 
 
 class DebianChannel:
-    """See `Channel`; `cache` is a directory of its own, `epoch` the time maintainer scripts see (SOURCE_DATE_EPOCH)."""
+    """See `Channel`; `cache` is a directory of its own, `epoch` the time maintainer scripts see (SOURCE_DATE_EPOCH).
 
-    def __init__(self, cache: Path, sources: Sequence[Source], *, name: str = "debian", epoch: int = 0) -> None:
+    `home` are suites that the host's keyring verifies (its own apt sources), for keys of suites newer than that keyring.
+    """
+
+    def __init__(
+        self,
+        cache: Path,
+        sources: Sequence[Source],
+        *,
+        name: str = "debian",
+        epoch: int = 0,
+        home: Sequence[Source] | None = None,
+    ) -> None:
         self.name = name
+        self._home = home
         self._cache = cache
         self._sources = tuple(sources)
         self._epoch = epoch
@@ -186,13 +198,13 @@ class DebianChannel:
                 raise HostError(
                     "nothing of this archive is cached yet", on=source.dists, next_step="run again without --offline"
                 )
-            return release.verify(cached, source, now=0)
+            return self._verified(cached, source, now=0, offline=True)
         cached.parent.mkdir(parents=True, exist_ok=True)
         with working_directory(self._cache, "inrelease-") as work:
             fetched = work / "InRelease"
             fetch(Request(f"{source.dists}/InRelease", fetched, None, None))
-            checked = release.verify(fetched, source, now=time.time())
-            if cached.is_file() and release.verify(cached, source, now=0).date > checked.date:
+            checked = self._verified(fetched, source, now=time.time())
+            if cached.is_file() and self._verified(cached, source, now=0).date > checked.date:
                 raise IntegrityError(
                     "the index of the archive is older than the one seen before",
                     on=f"{source.dists}/InRelease",
@@ -200,6 +212,20 @@ class DebianChannel:
                 )
             rename_durable(fetched, cached)
         return checked
+
+    def _verified(self, path: Path, source: Source, *, now: float, offline: bool = False) -> release.Release:
+        try:
+            return release.verify(path, source, now=now)
+        except release.UnknownKeyError as unknown:
+            if not keyring.trusted(source, self._home):
+                raise
+            newer = keyring.renewed(self._cache, self._home, offline=offline, now=now)
+            if newer is None:
+                raise
+            try:
+                return release.verify(path, keyring.with_keyring(source, newer), now=now)
+            except release.UnknownKeyError:
+                raise unknown from None
 
     def _index_parts(self, releases: Sequence[release.Release]) -> list[str]:
         parts = [str(FORMAT)]

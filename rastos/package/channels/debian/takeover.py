@@ -116,10 +116,13 @@ def settle(
     new = set(changed)
     lists: dict[str, set[str]] = {}
 
-    def listed(name: str) -> set[str]:
+    def literally(name: str) -> set[str]:
         if name not in lists:
-            lists[name] = {merged(line[1:]) for line in packages[name].lines(root, "list") if line != "/."}
+            lists[name] = {line for line in packages[name].lines(root, "list") if line != "/."}
         return lists[name]
+
+    def listed(name: str) -> set[str]:
+        return {merged(line[1:]) for line in literally(name)}
 
     for one, two in _pairs(packages, new):
         if two in new and not _takes(packages[two].fields, packages[one].fields):
@@ -127,8 +130,9 @@ def settle(
             extract(root, one, {path: path for path in both}, package_file, step)
     for diversion in diversions(root):
         path, to = merged(diversion.path[1:]), merged(diversion.to[1:])
-        others = [name for name in packages if name != diversion.owner and path in listed(name)]
-        if not others or not {*others, diversion.owner} & new:
+        # a diversion means the name as the package has it: /lib64/x is not /usr/lib64/x there, though it is on disk
+        others = [name for name in packages if name != diversion.owner and diversion.path in literally(name)]
+        if not others or not {*others, diversion.owner} & new or safe_join(root, path).is_dir():
             continue
         fresh = [name for name in others if name in new]
         own = diversion.owner in packages and path in listed(diversion.owner)
