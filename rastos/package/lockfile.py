@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,14 @@ class Lockfile:
     def by_name(self) -> dict[str, LockedPackage]:
         """Packages by name."""
         return {package.record.name: package for package in self.packages}
+
+    def indexes(self, moves: Collection[str] = ()) -> list[RecordIndex]:
+        """The packages as databases by channel, those in `moves` left out."""
+        by_channel: dict[str, list[PackageRecord]] = {}
+        for record in self.records:
+            if record.name not in moves:
+                by_channel.setdefault(record.channel, []).append(replace(record, reason=""))
+        return [RecordIndex(name, records) for name, records in by_channel.items()]
 
     def text(self) -> str:
         """The file's content."""

@@ -10,7 +10,7 @@ from rastos.progress import Progress
 
 from .channels import Channel
 from .database import SyncIndex, read_local
-from .lockfile import LockedChannel, LockedPackage, Lockfile, RecordIndex
+from .lockfile import LockedChannel, LockedPackage, Lockfile
 from .manifest import DeclaredPackage, Facts, Manifest
 from .plan import Change, Plan, PlannedPackage, shown_version
 from .planning import Decide, decided, rules_of
@@ -58,7 +58,7 @@ def make_lock(
     live = [SyncIndex.load(database.path, name) for name, database in databases.items()]
     with progress.step("locking") as step:
         moves = {record.name for record in previous.records} if previous and names == set() else names or set()
-        indexes = [*_kept(previous, moves), *live]
+        indexes: list[Index] = [*(previous.indexes(moves) if previous else ()), *live]
         wish = Change(declared=tuple(item.target for item in declared))
         found = decided(target, indexes, {}, wish, rules_of(manifest, declared, channels), decide)
         by_name = {channel.name: channel for channel in channels}
@@ -81,15 +81,6 @@ def make_lock(
         choices=tuple(choice for choice in found.choices if choice.how != "there"),
         as_of=as_of,
     )
-
-
-def _kept(previous: Lockfile | None, moves: Iterable[str]) -> list[Index]:
-    """The locked packages that may not move, as indexes that come before the live ones."""
-    by_channel: dict[str, list[PackageRecord]] = {}
-    for record in previous.records if previous else ():
-        if record.name not in moves:
-            by_channel.setdefault(record.channel, []).append(replace(record, reason=""))
-    return [RecordIndex(name, records) for name, records in by_channel.items()]
 
 
 def _locked(

@@ -10,6 +10,7 @@ from rastos.progress import Progress
 
 from .channels import Channel, alternatives_of
 from .database import SyncIndex, read_local
+from .lockfile import Lockfile
 from .manifest import Constraint, DeclaredPackage, Facts, Manifest
 from .plan import Change, Plan, PlannedPackage, shown_version
 from .records import PackageRecord
@@ -42,8 +43,11 @@ def plan_change(
     declared: Sequence[DeclaredPackage] = (),
     decide: Decide | None = None,
     offline: bool = False,
+    lock: Lockfile | None = None,
 ) -> Plan:
     """What a change comes to. UserError lists everything that stands against it; nothing is written.
+
+    With `lock` only its packages can come, and those of local channels that it doesn't name.
 
     `declared` brings its packages, their constraints and reasons along. `decide` answers what neither manifest nor
     packagers decide; without it such a question is an error that says what to write into the manifest.
@@ -54,11 +58,18 @@ def plan_change(
     wanted = (*change.declared, *(item.target for item in declared))
     change = replace(change, install=tuple(dict.fromkeys((*change.install, *torn))), declared=wanted)
     asks = change.install or change.declared or change.upgrade or change.reinstall or change.downgrade
-    indexes = load_indexes(channels, progress, offline=offline) if asks else []
+    indexes: list[Index] = []
+    if asks:
+        live = [channel for channel in channels if lock is None or _is_local(channel)]
+        indexes = [*(lock.indexes() if lock else ()), *load_indexes(live, progress, offline=offline)]
     with progress.step("resolving") as step:
         rules = rules_of(manifest, declared, channels)
         found = decided(target, indexes, installed, change, rules, decide)
         plan = _plan(found, installed, channels, {item.name: item.reason for item in declared})
+        if lock is not None:
+            known = lock.by_name
+            locked = {r.name: known[r.name] for r in plan.records if r.name in known}
+            plan = replace(plan, locked=locked)
         changed = len(plan.records) + len(plan.remove)
         step.outcome = f"{changed} packages change" if changed else "nothing to do"
     return plan
