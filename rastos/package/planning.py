@@ -215,7 +215,8 @@ def unsolvable(problems: Sequence[Problem], target: Target) -> UserError:
     near = next((problem.near for problem in problems if problem.near), ())
     if len(lines) == 1 and len(lines[0]) < _LINE:
         names = " or ".join(f"'{name}'" for name in near)
-        step = f"did you mean {names}? `rastos package search` finds more" if near else "change what is asked for"
+        step = f"did you mean {names}? `rastos package search` finds more" if near else problems[0].step
+        step = step or "change what is asked for"
         return UserError(problems[0].text, on=target.root, next_step=f"{step}; nothing was changed")
     count = f"{len(lines)} problems: " if len(lines) > 1 else ""
     what = count + " and ".join(_KINDS[kind] for kind in kinds)

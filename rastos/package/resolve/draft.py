@@ -89,8 +89,10 @@ class Draft:
         parts = [parse_dependency(part) for part in self.candidates.alternatives(text) or (text,)]
         return " or ".join(part.name + part.operator + self.shown(part.version) for part in parts)
 
-    def _problem(self, kind: str, text: str, near: tuple[str, ...] = (), names: tuple[str, ...] = ()) -> None:
-        self.problems[Problem(kind, text, near, names)] = None
+    def _problem(
+        self, kind: str, text: str, near: tuple[str, ...] = (), names: tuple[str, ...] = (), step: str = ""
+    ) -> None:
+        self.problems[Problem(kind, text, near, names, step)] = None
 
     def _near(self, name: str) -> tuple[str, ...]:
         found: dict[str, None] = {}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 
 from ..records import PackageRecord
 from ..relations import Dependency, compare_versions, parse_dependency, satisfies
@@ -92,7 +91,7 @@ class _Resolver(Wishes):
                 problems=tuple(self.problems), choices=tuple(self.choices.values()), explicit=frozenset(self.explicit)
             )
         chosen, after = self.standing.chosen, self.standing.all()
-        declared = {name for target in self.wish.declared for name in self.targets.get(target, ())}
+        declared = self._declared()
         asked = {name for name, record in self.installed.items() if record.reason == "explicit"} | self.explicit
         undeclared = sorted(name for name in asked - declared - self._named_now() if name in after) if declared else []
         demote: list[str] = []
@@ -118,6 +117,9 @@ class _Resolver(Wishes):
             undeclared=tuple(undeclared),
             orphans=orphans,
         )
+
+    def _declared(self) -> set[str]:
+        return {name for target in self.wish.declared for name in self.targets.get(target, ())}
 
     def _named_now(self) -> set[str]:
         return {name for target in self.wish.install for name in self.targets.get(target, ())}
@@ -209,6 +211,8 @@ class _Resolver(Wishes):
         decided = self.rules.replace.get(old.name)
         if decided is not None:
             return decided == new.name
+        if self.wish.prune and old.name not in self._declared():
+            return True  # nobody declares it, and what nobody needs goes
         return any(satisfies(old, parse_dependency(text)) for text in new.replaces)
 
     def _conflicts(self) -> None:
@@ -226,16 +230,19 @@ class _Resolver(Wishes):
                 else:
                     pair = " and ".join(sorted((self._show(record), self._show(other))))
                     names = (other.name, name)
-                    self._problem("conflict", f"{pair} can't be together", names=names)
+                    self._problem(
+                        "conflict", f"{pair} can't be together", names=names, step=self._way_out(record, other)
+                    )
         if self.standing.removed:
             self._left_behind()
 
-
-def without(wish: Wish, kept: Iterable[str]) -> Wish:
-    """The wish with only these targets, for `explain`."""
-    names = set(kept)
-    return replace(
-        wish,
-        install=tuple(text for text in wish.install if text in names),
-        declared=tuple(text for text in wish.declared if text in names),
-    )
+    def _way_out(self, one: PackageRecord, two: PackageRecord) -> str:
+        """What to write where one of two at odds is there and the other comes."""
+        coming = [record.name for record in (one, two) if record.name in self.standing.chosen]
+        staying = [record.name for record in (one, two) if record.name not in self.standing.chosen]
+        if len(coming) != 1 or self._held(staying):
+            return ""
+        old, new = staying[0], coming[0]
+        return (
+            f'to let {new} take its place: --replace {old}={new}, or {old} = "{new}" under [replace] in packages.toml'
+        )

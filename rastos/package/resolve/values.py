@@ -74,13 +74,14 @@ class Rules:
 class Problem:
     """Why a wish can't be met: kind (missing, dependency, conflict, arch, removal, held), what exactly, near names.
 
-    `names` are the packages at odds, for looking for another way.
+    `names` are the packages at odds, for looking for another way; `step` what would settle it.
     """
 
     kind: str
     text: str
     near: tuple[str, ...] = ()
     names: tuple[str, ...] = field(default=(), compare=False)
+    step: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         hint = " or ".join(f"'{name}'" for name in self.near)

@@ -142,6 +142,9 @@ def test_an_upgrade_asks_who_takes_an_old_ones_place(world: World) -> None:
 def test_a_conflict_is_settled_by_a_rule(world: World) -> None:
     world.channel("c", pkg("postfix", conflicts=("exim",))).there(exp("exim"))
     assert said(world.solve("postfix")) == ["exim 1-1 and postfix 1-1 can't be together"]
+    assert "--replace exim=postfix" in world.solve("postfix").problems[0].step
+    assert going(world.solve(declared=("postfix",), prune=True)) == ["exim"], "nobody declares it"
+    assert said(world.solve(declared=("postfix", "exim"), prune=True)), "somebody does"
     found = world.solve("postfix", rules=Rules(replace={"exim": "postfix"}))
     assert (coming(found), going(found)) == (["postfix 1-1"], ["exim"])
 
