@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .database import read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
+    from .inspection import inspect_package
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
     from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from .ownership import Owner, files, owners
     from .package_cache import Cleaning, clean, plan_cleaning
     from .plan import Change, Plan, PlannedPackage, shown_version
-    from .planning import Decide, plan_change, plan_manifest
+    from .planning import Decide, load_indexes, plan_change, plan_manifest
     from .queries import InstalledPackage, PackageInfo, info, installed, search
+    from .relations import Dependency, satisfies
     from .repository import LocalPackage, LocalRepository
     from .resolve import Question
     from .target import Target, target_for
@@ -94,6 +96,7 @@ _HOMES = {
         "chosen_entry",
         "history_of",
     ),
+    "inspection": ("inspect_package",),
     "lockfile": (
         "LockedFile",
         "LockedPackage",
@@ -141,6 +144,7 @@ _HOMES = {
     ),
     "planning": (
         "Decide",
+        "load_indexes",
         "plan_change",
         "plan_manifest",
     ),
@@ -150,6 +154,10 @@ _HOMES = {
         "info",
         "installed",
         "search",
+    ),
+    "relations": (
+        "Dependency",
+        "satisfies",
     ),
     "repository": (
         "LocalPackage",
@@ -197,6 +205,7 @@ __all__ = [
     "ConfigFile",
     "Decide",
     "DeclaredPackage",
+    "Dependency",
     "Difference",
     "Drift",
     "Edge",
@@ -249,8 +258,10 @@ __all__ = [
     "find_config_files",
     "history_of",
     "info",
+    "inspect_package",
     "installed",
     "json_schema",
+    "load_indexes",
     "load_manifest",
     "make_lock",
     "manifest_of_tree",
@@ -266,6 +277,7 @@ __all__ = [
     "read_local",
     "read_lockfile",
     "remove_packages",
+    "satisfies",
     "save",
     "search",
     "settle_config",
