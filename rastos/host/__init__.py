@@ -12,7 +12,7 @@ from rastos.host.run import Completed, Popen, find_program, require_programs, ru
 
 if TYPE_CHECKING:
     from rastos.host.capabilities import Finding, survey
-    from rastos.host.download import Request, fetch, fetch_all
+    from rastos.host.download import Request, Transfer, Validators, fetch, fetch_all, fetch_if_changed
     from rastos.host.files import (
         copy_file,
         digest_of,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _OWNERS = {
     "capabilities": ("Finding", "survey"),
-    "download": ("Request", "fetch", "fetch_all"),
+    "download": ("Request", "Transfer", "Validators", "fetch", "fetch_all", "fetch_if_changed"),
     "files": (
         "copy_file",
         "digest_of",
@@ -67,6 +67,8 @@ __all__ = [
     "Privilege",
     "Request",
     "SystemPackage",
+    "Transfer",
+    "Validators",
     "attached",
     "bound",
     "copy_file",
@@ -74,6 +76,7 @@ __all__ = [
     "distribution",
     "fetch",
     "fetch_all",
+    "fetch_if_changed",
     "find_program",
     "how_to_install",
     "locked",

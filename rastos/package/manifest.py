@@ -57,6 +57,13 @@ class ChannelSpec:
     keyring: Path | None = None
     siglevel: tuple[str, str] = ("optional", "required")
     priority: int = 50
+    cache_server: tuple[str, ...] = ()
+    usage: tuple[str, ...] = ("all",)
+    config: Path | None = None
+    mirrorlist: Path | None = None
+    keyring_package: str = ""
+    trusted: tuple[str, ...] = ()
+    archive: str = ""
 
 
 @dataclass(frozen=True)
