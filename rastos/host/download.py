@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from email.message import Message
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from rastos.errors import ExternalError, HostError, IntegrityError, RastosError, UserError
@@ -58,10 +59,14 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What a server said of the version it gave (RFC 9110, section 8.8); enough to ask whether it changed."""
+    """What a server said of the version it gave (RFC 9110, section 8.8); enough to ask whether it changed.
+
+    `strong`: the date can be asked with; one of the same second as the answer may name two versions.
+    """
 
     etag: str = ""
     modified: str = ""
+    strong: bool = True
 
 
 class _Stopped(HostError):
@@ -125,7 +130,7 @@ def fetch_if_changed(request: Request, known: Validators | None, *, step: Step |
     headers = {}
     if known and known.etag:
         headers["If-None-Match"] = known.etag
-    if known and known.modified:
+    if known and known.modified and known.strong:
         headers["If-Modified-Since"] = known.modified
     single, meter = replace(request, mirrors=()), _Meter(step)
     single.target.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +142,15 @@ def fetch_if_changed(request: Request, known: Validators | None, *, step: Step |
             return None
         _verify(single, single.url, part)
         rename_durable(part, single.target)
-    return Validators(answer.get("ETag") or "", answer.get("Last-Modified") or "")
+    etag, modified, date = (answer.get(name) or "" for name in ("ETag", "Last-Modified", "Date"))
+    return Validators(etag, modified, _seconds(date) - _seconds(modified) >= 2 if modified else False)
+
+
+def _seconds(date: str) -> float:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _part(request: Request) -> Path:

@@ -110,11 +110,12 @@ def _of_host(cache: Path) -> list[Channel]:
         from .debian import DebianChannel, from_host
 
         return [DebianChannel(cache / "channels" / "debian", from_host())]
-    mirrors = Path("/etc/pacman.d/mirrorlist")
-    if mirrors.is_file():
+    configuration = Path("/etc/pacman.conf")
+    if configuration.is_file():
         from .pacman import host_channels
 
-        return list(host_channels(mirrors, cache / "channels"))
+        if found := host_channels(configuration, cache / "channels"):
+            return list(found)
     raise HostError(
         "this host's distribution has no default channel",
         next_step="name one in packages.toml: [channels.NAME] kind, server",
