@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .repository import LocalPackage, LocalRepository
     from .target import Target, target_for
     from .transaction import Result, apply_plan
+    from .trust import ChannelKey, channel_keys, refresh_keys
 
 _HOMES = {
     "archive": ("PackageMetadata", "write_package"),
@@ -26,12 +27,14 @@ _HOMES = {
     "repository": ("LocalPackage", "LocalRepository"),
     "target": ("Target", "target_for"),
     "transaction": ("Result", "apply_plan"),
+    "trust": ("ChannelKey", "channel_keys", "refresh_keys"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Change",
     "Channel",
+    "ChannelKey",
     "ChannelSpec",
     "InstalledPackage",
     "LocalPackage",
@@ -47,12 +50,14 @@ __all__ = [
     "Target",
     "Wanted",
     "apply_plan",
+    "channel_keys",
     "info",
     "installed",
     "load_manifest",
     "open_channels",
     "plan_change",
     "plan_manifest",
+    "refresh_keys",
     "search",
     "target_for",
     "write_package",

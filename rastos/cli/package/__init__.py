@@ -13,6 +13,8 @@ COMMANDS = {
     "list": ("query", "list_", "What is installed in a tree."),
     "search": ("query", "search", "Find packages of the channels by name and description."),
     "info": ("query", "info", "Everything known of one package."),
+    "keys": ("keys", "keys", "Whom the channels trust: list, import, trust, refresh."),
+    "repo": ("repo", "repo", "The repository of packages built here: add, remove, list, sign, serve."),
 }
 
 

@@ -36,6 +36,11 @@ class DebianChannel:
         self._epoch = epoch
         self._index: Path | None = None
 
+    @property
+    def keyrings(self) -> tuple[Path, ...]:
+        """The keyring files its suites are checked against."""
+        return tuple(dict.fromkeys(source.keyring for source in self._sources))
+
     def refresh(self, progress: Progress, *, offline: bool = False) -> SyncDatabase:
         """Verify the index of every suite and bring the database up to date; unchanged indexes rebuild nothing.
 
