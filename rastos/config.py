@@ -29,6 +29,7 @@ class Config:
     profiles: Path = _setting("folder with kernel/ and image/ profiles", "RASTOS_PROFILES")
     manifest: Path = _setting("the declared packages", "RASTOS_MANIFEST")
     jobs: int = _setting("parallel jobs for builds", "RASTOS_JOBS")
+    kept_trees: int = _setting("old trees kept beside a btrfs folder for undo", "RASTOS_KEPT_TREES")
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -45,6 +46,10 @@ class Config:
 
 NAMES = tuple(item.name for item in fields(Config) if item.name != "origins")
 
+# settings that are numbers: the least one, and what it counts
+_LEAST = {"jobs": 1, "kept_trees": 0}
+_MEANING = {"jobs": "the number of parallel jobs", "kept_trees": "the number of old trees to keep"}
+
 
 def defaults(*, root: bool, home: Path, project: Path, cores: int) -> dict[str, object]:
     """The built-in values for root and for other users (XDG base directories)."""
@@ -55,6 +60,7 @@ def defaults(*, root: bool, home: Path, project: Path, cores: int) -> dict[str, 
         "profiles": project / "profiles",
         "manifest": project / "packages.toml",
         "jobs": cores,
+        "kept_trees": 5,
     }
 
 
@@ -84,18 +90,23 @@ def load(
     for key, value in options.items():
         if value is not None:
             values[key], origins[key] = value, "option"
+    numbers = {key: _number(key, values[key], least, origins[key]) for key, least in _LEAST.items()}
+    paths = {key: (project / Path(str(values[key])).expanduser()).absolute() for key in NAMES if key not in _LEAST}
+    return Config(**paths, jobs=numbers["jobs"], kept_trees=numbers["kept_trees"], origins=origins)
+
+
+def _number(key: str, value: object, least: int, origin: str) -> int:
     try:
-        jobs = int(str(values["jobs"]))
+        number = int(str(value))
     except ValueError:
-        jobs = 0
-    if jobs < 1:
+        number = least - 1
+    if number < least:
         raise UserError(
-            f"jobs is '{values['jobs']}', expected a whole number from 1",
-            on=origins["jobs"],
-            next_step="set it to the number of parallel jobs, for example 2",
+            f"{key} is '{value}', expected a whole number from {least}",
+            on=origin,
+            next_step=f"set it to {_MEANING[key]}, for example 2",
         )
-    paths = {key: (project / Path(str(values[key])).expanduser()).absolute() for key in NAMES if key != "jobs"}
-    return Config(**paths, jobs=jobs, origins=origins)
+    return number
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -52,6 +52,6 @@ def _line(lead: str, node: Node) -> Text:
 
 def shown_version(version: str) -> str:
     """A version as its distribution writes it."""
-    from rastos.package.plan import shown_version as shown
+    from rastos.package import shown_version as shown
 
     return shown(version)

@@ -10,9 +10,11 @@ import click
 from rastos.cli import render
 from rastos.cli.app import Application
 from rastos.cli.options import chosen_image, dry_run_option, image_option, json_option
+from rastos.cli.package.asking import asked
 
 if TYPE_CHECKING:
     from rastos.installer import Image, ImagePlan, ImageProfile, Inspection
+    from rastos.package import Channel, LocalRepository, Lockfile, Manifest
 
 FROM_VM = ("boot", "test")
 
@@ -55,6 +57,13 @@ def image() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Public key file for root; may be repeated.",
 )
+@click.option("--locked", is_flag=True, help="Exactly the packages of packages.lock.")
+@click.option(
+    "--from",
+    "bundle",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="With --locked: take the packages from this folder (`rastos package fetch`).",
+)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the image.")
 @click.option("--force", is_flag=True, help="Overwrite an image that is there.")
 @dry_run_option
@@ -70,6 +79,8 @@ def create(
     hostname: str | None,
     root_password: str | None,
     keys: tuple[Path, ...],
+    locked: bool,
+    bundle: Path | None,
     output: Path | None,
     force: bool,
     dry_run: bool,
@@ -85,7 +96,7 @@ def create(
     from rastos.host import require_root
     from rastos.installer import create_image, load_image_profile, plan_image
     from rastos.installer.profiles import parse_size
-    from rastos.package import LocalRepository, load_manifest, open_channels
+    from rastos.package import LocalRepository, load_manifest
 
     if not dry_run:
         require_root("create an image")
@@ -102,9 +113,17 @@ def create(
     target = (output or app.config.output / f"{chosen.name}.{chosen.format}").absolute()
     manifest = load_manifest(packages or app.config.manifest)
     repository = LocalRepository(app.config.repository)
-    channels = open_channels(manifest, cache=app.config.cache, repository=repository)
+    lock, channels = _sources(app, chosen, manifest, repository, locked=locked, bundle=bundle)
     plan = plan_image(
-        chosen, manifest, channels, repository, output=target, cache=app.config.cache, progress=app.progress
+        chosen,
+        manifest,
+        channels,
+        repository,
+        output=target,
+        cache=app.config.cache,
+        progress=app.progress,
+        lock=lock,
+        decide=asked(app),
     )
     if not as_json:
         _show_plan(app, plan)
@@ -121,6 +140,35 @@ def create(
         app.out.json({**plan.to_json(), "bytes_on_disk": made.bytes_on_disk, "seconds": dict(made.seconds)})
     else:
         _show_made(app, made)
+
+
+def _sources(
+    app: Application,
+    profile: ImageProfile,
+    manifest: Manifest,
+    repository: LocalRepository,
+    *,
+    locked: bool,
+    bundle: Path | None,
+) -> tuple[Lockfile | None, list[Channel]]:
+    """The lockfile where one is asked for, and the channels packages come from."""
+    from rastos.errors import UserError
+    from rastos.package import Facts, bundle_channels, open_channels, read_lockfile, stale
+
+    if bundle is not None and not locked:
+        raise click.UsageError("--from belongs to --locked.")
+    if not locked:
+        return None, open_channels(manifest, cache=app.config.cache, repository=repository)
+    import platform
+
+    path = manifest.path.with_suffix(".lock")
+    lock = read_lockfile(path)
+    facts = Facts(host=profile.hostname, profile=profile.name, arch=platform.machine())
+    if reason := stale(lock, manifest, facts):
+        raise UserError(f"the lockfile is stale: {reason}", on=path, next_step="run `rastos package lock`")
+    as_of = "" if bundle else lock.as_of
+    channels = open_channels(manifest, cache=app.config.cache, repository=repository, as_of=as_of)
+    return lock, bundle_channels(bundle, lock, channels) if bundle else channels
 
 
 def _show_plan(app: Application, plan: ImagePlan) -> None:

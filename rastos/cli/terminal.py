@@ -49,6 +49,10 @@ class Terminal:
         """A value as JSON; dataclasses and paths are understood."""
         print(jsonlib.dumps(value, indent=2, default=_plain, ensure_ascii=False))
 
+    def raw(self, text: str) -> None:
+        """A file's text as it is."""
+        print(text, end="" if text.endswith("\n") else "\n")
+
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A listing; a cell may be text or a renderable."""
         if not self.console.is_terminal:

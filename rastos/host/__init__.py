@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rastos.host.files import (
         copy_file,
         digest_of,
+        exchange,
         read_json,
         rename_durable,
         safe_join,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from rastos.host.journal import Intent, Journal
     from rastos.host.lock import locked
     from rastos.host.loop import attached
-    from rastos.host.mounts import bound, mounted, run_in_root, system_mounts
+    from rastos.host.mounts import bound, mount_points, mounted, run_in_root, system_mounts
     from rastos.host.namespace import private_mounts
     from rastos.host.privilege import Privilege, require_root
     from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
@@ -39,6 +40,7 @@ _OWNERS = {
     "files": (
         "copy_file",
         "digest_of",
+        "exchange",
         "read_json",
         "rename_durable",
         "safe_join",
@@ -51,7 +53,7 @@ _OWNERS = {
     "journal": ("Intent", "Journal"),
     "lock": ("locked",),
     "loop": ("attached",),
-    "mounts": ("bound", "mounted", "run_in_root", "system_mounts"),
+    "mounts": ("bound", "mount_points", "mounted", "run_in_root", "system_mounts"),
     "namespace": ("private_mounts",),
     "privilege": ("Privilege", "require_root"),
     "system_package_list": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
@@ -74,12 +76,14 @@ __all__ = [
     "copy_file",
     "digest_of",
     "distribution",
+    "exchange",
     "fetch",
     "fetch_all",
     "fetch_if_changed",
     "find_program",
     "how_to_install",
     "locked",
+    "mount_points",
     "mounted",
     "private_mounts",
     "read_json",

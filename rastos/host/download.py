@@ -109,11 +109,20 @@ def fetch(request: Request, *, step: Step | None = None) -> Path:
     return request.target
 
 
-def fetch_all(requests: Sequence[Request], *, parallel: int = 4, step: Step | None = None) -> tuple[Transfer, ...]:
-    """Fetch many files side by side; the first failure stops the others. `step` advances in bytes."""
+def fetch_all(
+    requests: Sequence[Request],
+    *,
+    parallel: int = 4,
+    step: Step | None = None,
+    then: Callable[[Request], None] = lambda request: None,
+) -> tuple[Transfer, ...]:
+    """Fetch many files side by side; the first failure stops the others. `step` advances in bytes.
+
+    `then` is called for every file that has come, while others still do, in the thread that fetched it.
+    """
     meter = _Meter(step)
     with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
-        futures = [pool.submit(_fetch, request, meter) for request in requests]
+        futures = [pool.submit(_fetch_one, request, meter, then) for request in requests]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in sorted(done, key=lambda item: isinstance(item.exception(), _Stopped)):
@@ -155,6 +164,13 @@ def _seconds(date: str) -> float:
 
 def _part(request: Request) -> Path:
     return request.target.with_name(f".{request.target.name}.part")
+
+
+def _fetch_one(request: Request, meter: _Meter, then: Callable[[Request], None]) -> Transfer:
+    transfer = _fetch(request, meter)
+    if transfer.url:
+        then(request)
+    return transfer
 
 
 def _fetch(request: Request, meter: _Meter) -> Transfer:

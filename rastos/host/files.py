@@ -17,6 +17,7 @@ from typing import Any
 from rastos.errors import IntegrityError
 
 FICLONE = 0x40049409  # ioctl_ficlone(2)
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # renameat2(2)
 
 
 def sync_directory(path: Path) -> None:
@@ -64,6 +65,20 @@ def rename_durable(source: Path, target: Path) -> None:
     sync_directory(target.parent)
     if source.parent != target.parent:
         sync_directory(source.parent)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Swap two names of one file system in one step: at no instant is either missing (renameat2(2)).
+
+    OSError says why not: EXDEV (two file systems), EINVAL (this one can't), EBUSY (a mount point). Durable after a sync.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    at, names = AT_FDCWD, (os.fsencode(one), os.fsencode(other))
+    if libc.renameat2(at, names[0], at, names[1], ctypes.c_uint(RENAME_EXCHANGE)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), os.fspath(one), None, os.fspath(other))
 
 
 def sha256_file(path: Path) -> str:

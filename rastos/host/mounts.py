@@ -44,6 +44,20 @@ def _unmount(target: Path) -> None:
     _libc.umount2(os.fsencode(target), MNT_DETACH)
 
 
+def mount_points(below: Path) -> tuple[Path, ...]:
+    """Places at or below a folder where this process sees something mounted (proc_pid_mountinfo(5))."""
+    base = below.resolve()
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        text = line.split(" ", 5)[4]
+        for escape, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+            text = text.replace(escape, character)
+        place = Path(text)
+        if place == base or base in place.parents:
+            found.append(place)
+    return tuple(sorted(set(found)))
+
+
 @contextmanager
 def mounted(
     source: str | Path, target: Path, fstype: str, options: Sequence[str] = (), *, read_only: bool = False

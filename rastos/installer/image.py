@@ -23,7 +23,19 @@ from rastos.host import (
     working_directory,
     write_json,
 )
-from rastos.package import Change, Channel, LocalRepository, Manifest, Plan, apply_plan, plan_change, target_for
+from rastos.package import (
+    Change,
+    Channel,
+    Decide,
+    Facts,
+    LocalRepository,
+    Lockfile,
+    Manifest,
+    Plan,
+    apply_plan,
+    plan_change,
+    target_for,
+)
 from rastos.progress import Progress
 from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
 
@@ -94,8 +106,12 @@ def plan_image(
     output: Path,
     cache: Path,
     progress: Progress,
+    lock: Lockfile | None = None,
+    decide: Decide | None = None,
 ) -> ImagePlan:
     """Resolve everything an image is made of; writes nothing but the init program's package.
+
+    With `lock` the packages are exactly those of a lockfile. `decide` answers what the manifest leaves open.
 
     Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
     """
@@ -109,17 +125,22 @@ def plan_image(
             + (f"; built: {', '.join(built)}" if built else ""),
         )
     init = init_package(repository, cache)
-    wanted = (*manifest.select(profile.sets), *profile.packages, name, init)
-    nowhere = cache / "images" / "empty-root"
+    nowhere = target_for(cache / "images" / "empty-root", cache, immutable=True)
+    facts = Facts(host=profile.hostname, profile=profile.name, arch=nowhere.arch)
     packages = plan_change(
-        target_for(nowhere, cache, immutable=True),
+        nowhere,
         channels,
-        Change(install=tuple(dict.fromkeys(wanted))),
+        Change(install=tuple(dict.fromkeys((*profile.packages, name, init)))),
         progress,
         manifest=manifest,
+        declared=manifest.declared(profile.sets, facts),
+        decide=decide,
+        lock=lock,
     )
+    digests = {key: package.file.sha256 for key, package in packages.locked.items()}
     contents = "\n".join(
-        f"{record.name} {record.version} {record.channel} {record.sha256}" for record in packages.records
+        f"{record.name} {record.version} {record.channel} {digests.get(record.name, record.sha256)}"
+        for record in packages.records
     )
     described = repr(replace(profile, path=Path()))
     key = digest_of(VERSION, described, contents, kernel.sha256)

@@ -9,57 +9,282 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .archive import PackageMetadata, write_package
+    from .bundle import Bundle, bundle_channels, write_bundle
+    from .capture import Capture, capture
+    from .changes import PackageChange, differences, planned_changes
     from .channels import Channel, SyncDatabase, Wanted, open_channels
-    from .manifest import ChannelSpec, Manifest, PackageSet, load_manifest
-    from .plan import Change, Plan, PlannedPackage, plan_change, plan_manifest
+    from .channels.cache import CacheChannel
+    from .config_files import (
+        ConfigFile,
+        Merge,
+        chosen_config,
+        config_content,
+        config_difference,
+        find_config_files,
+        merge_config,
+        settle_config,
+    )
+    from .database import read_local
+    from .graph import Branch, Edge, Graph, Orphans, Why
+    from .history import History, HistoryEntry, chosen_entry, history_of
+    from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
+    from .locking import Drift, drift, make_lock, plan_locked, stale
+    from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
+    from .manifest.edit import Edit, add_packages, remove_packages, save
+    from .ownership import Owner, files, owners
+    from .package_cache import Cleaning, clean, plan_cleaning
+    from .plan import Change, Plan, PlannedPackage, shown_version
+    from .planning import Decide, plan_change, plan_manifest
     from .queries import InstalledPackage, PackageInfo, info, installed, search
     from .repository import LocalPackage, LocalRepository
+    from .resolve import Question
     from .target import Target, target_for
     from .transaction import Result, apply_plan
+    from .tree_digest import Difference, Leaf, digest_of_leaves, digest_of_tree, manifest_of_tree, tree_differences
     from .trust import ChannelKey, channel_keys, refresh_keys
+    from .undo import Undo, plan_undo
+    from .verification import Finding, Verification, altered_packages, verify
 
 _HOMES = {
-    "archive": ("PackageMetadata", "write_package"),
-    "channels": ("Channel", "SyncDatabase", "Wanted", "open_channels"),
-    "manifest": ("ChannelSpec", "Manifest", "PackageSet", "load_manifest"),
-    "plan": ("Change", "Plan", "PlannedPackage", "plan_change", "plan_manifest"),
-    "queries": ("InstalledPackage", "PackageInfo", "info", "installed", "search"),
-    "repository": ("LocalPackage", "LocalRepository"),
-    "target": ("Target", "target_for"),
-    "transaction": ("Result", "apply_plan"),
-    "trust": ("ChannelKey", "channel_keys", "refresh_keys"),
+    "archive": (
+        "PackageMetadata",
+        "write_package",
+    ),
+    "bundle": (
+        "Bundle",
+        "bundle_channels",
+        "write_bundle",
+    ),
+    "capture": (
+        "Capture",
+        "capture",
+    ),
+    "changes": (
+        "PackageChange",
+        "differences",
+        "planned_changes",
+    ),
+    "channels": (
+        "Channel",
+        "SyncDatabase",
+        "Wanted",
+        "open_channels",
+    ),
+    "channels.cache": ("CacheChannel",),
+    "config_files": (
+        "ConfigFile",
+        "Merge",
+        "chosen_config",
+        "config_content",
+        "config_difference",
+        "find_config_files",
+        "merge_config",
+        "settle_config",
+    ),
+    "database": ("read_local",),
+    "graph": (
+        "Branch",
+        "Edge",
+        "Graph",
+        "Orphans",
+        "Why",
+    ),
+    "history": (
+        "History",
+        "HistoryEntry",
+        "chosen_entry",
+        "history_of",
+    ),
+    "lockfile": (
+        "LockedFile",
+        "LockedPackage",
+        "Lockfile",
+        "read_lockfile",
+        "write_lockfile",
+    ),
+    "locking": (
+        "Drift",
+        "drift",
+        "make_lock",
+        "plan_locked",
+        "stale",
+    ),
+    "manifest": (
+        "ChannelSpec",
+        "DeclaredPackage",
+        "Facts",
+        "Manifest",
+        "PackageSet",
+        "json_schema",
+        "load_manifest",
+    ),
+    "manifest.edit": (
+        "Edit",
+        "add_packages",
+        "remove_packages",
+        "save",
+    ),
+    "ownership": (
+        "Owner",
+        "files",
+        "owners",
+    ),
+    "package_cache": (
+        "Cleaning",
+        "clean",
+        "plan_cleaning",
+    ),
+    "plan": (
+        "Change",
+        "Plan",
+        "PlannedPackage",
+        "shown_version",
+    ),
+    "planning": (
+        "Decide",
+        "plan_change",
+        "plan_manifest",
+    ),
+    "queries": (
+        "InstalledPackage",
+        "PackageInfo",
+        "info",
+        "installed",
+        "search",
+    ),
+    "repository": (
+        "LocalPackage",
+        "LocalRepository",
+    ),
+    "resolve": ("Question",),
+    "target": (
+        "Target",
+        "target_for",
+    ),
+    "transaction": (
+        "Result",
+        "apply_plan",
+    ),
+    "tree_digest": (
+        "Difference",
+        "Leaf",
+        "digest_of_leaves",
+        "digest_of_tree",
+        "manifest_of_tree",
+        "tree_differences",
+    ),
+    "trust": (
+        "ChannelKey",
+        "channel_keys",
+        "refresh_keys",
+    ),
+    "undo": (
+        "Undo",
+        "plan_undo",
+    ),
+    "verification": (
+        "Finding",
+        "Verification",
+        "altered_packages",
+        "verify",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Branch",
+    "Bundle",
+    "CacheChannel",
+    "Capture",
     "Change",
     "Channel",
     "ChannelKey",
     "ChannelSpec",
+    "Cleaning",
+    "ConfigFile",
+    "Decide",
+    "DeclaredPackage",
+    "Difference",
+    "Drift",
+    "Edge",
+    "Edit",
+    "Facts",
+    "Finding",
+    "Graph",
+    "History",
+    "HistoryEntry",
     "InstalledPackage",
+    "Leaf",
     "LocalPackage",
     "LocalRepository",
+    "LockedFile",
+    "LockedPackage",
+    "Lockfile",
     "Manifest",
+    "Merge",
+    "Orphans",
+    "Owner",
+    "PackageChange",
     "PackageInfo",
     "PackageMetadata",
     "PackageSet",
     "Plan",
     "PlannedPackage",
+    "Question",
     "Result",
     "SyncDatabase",
     "Target",
+    "Undo",
+    "Verification",
     "Wanted",
+    "Why",
+    "add_packages",
+    "altered_packages",
     "apply_plan",
+    "bundle_channels",
+    "capture",
     "channel_keys",
+    "chosen_config",
+    "chosen_entry",
+    "clean",
+    "config_content",
+    "config_difference",
+    "differences",
+    "digest_of_leaves",
+    "digest_of_tree",
+    "drift",
+    "files",
+    "find_config_files",
+    "history_of",
     "info",
     "installed",
+    "json_schema",
     "load_manifest",
+    "make_lock",
+    "manifest_of_tree",
+    "merge_config",
     "open_channels",
+    "owners",
     "plan_change",
+    "plan_cleaning",
+    "plan_locked",
     "plan_manifest",
+    "plan_undo",
+    "planned_changes",
+    "read_local",
+    "read_lockfile",
     "refresh_keys",
+    "remove_packages",
+    "save",
     "search",
+    "settle_config",
+    "shown_version",
+    "stale",
     "target_for",
+    "tree_differences",
+    "verify",
+    "write_bundle",
+    "write_lockfile",
     "write_package",
 ]
 

@@ -99,7 +99,7 @@ class PackageWriter:
         self._level = level
         self._out: Any = zstandard.ZstdCompressor(level=level, write_checksum=True).stream_writer(data, closefd=False)
         self._mtree: list[bytes] = []
-        self._digests: dict[str, tuple[int, str]] = {}
+        self._digests: dict[str, str] = {}
         self._seen: set[str] = set()
         self.size = 0
         self.installed = 0
@@ -119,19 +119,21 @@ class PackageWriter:
     ) -> None:
         """Add a regular file of exactly `size` bytes read from `source`."""
         self._header(path, tarfile.REGTYPE, mode, uid, gid, mtime, size=size)
-        digest = hashlib.sha256()
+        digest, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         left = size
         while left:
             block = source.read(min(_BLOCK, left))
             if not block:
                 raise IntegrityError("a file ended before its size", on=path)
             digest.update(block)
+            md5.update(block)
             self._out.write(block)
             left -= len(block)
         self._out.write(b"\0" * (-size % 512))
         self.installed += size
-        self._digests[path] = (size, digest.hexdigest())
-        words = f"type=file size={size} sha256digest={digest.hexdigest()}"
+        # pacman -Qkk takes a missing MD5 for a wrong one
+        words = f"type=file size={size} md5digest={md5.hexdigest()} sha256digest={digest.hexdigest()}"
+        self._digests[path] = words
         self._mtree.append(_mtree_line(path, mode, uid, gid, mtime, words))
 
     def symlink(self, path: str, target: str, *, uid: int = 0, gid: int = 0, mtime: int = 0) -> None:
@@ -146,8 +148,7 @@ class PackageWriter:
         if target not in self._digests:
             raise IntegrityError("a hard link names a file that is not in the package", on=f"{path} -> {target}")
         self._header(path, tarfile.LNKTYPE, mode, uid, gid, mtime, link=target)
-        size, digest = self._digests[path] = self._digests[target]
-        words = f"type=file size={size} sha256digest={digest}"
+        words = self._digests[path] = self._digests[target]
         self._mtree.append(_mtree_line(path, mode, uid, gid, mtime, words))
 
     def finish(self, metadata: PackageMetadata, output: Path, *, install: str | None = None, epoch: int = 0) -> Path:

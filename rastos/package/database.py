@@ -1,13 +1,14 @@
 """Reading databases without libalpm: sync databases (tar of desc files) and the local database of a tree.
 
-A whole Debian suite has over 60,000 entries. The tar is walked once by hand (tarfile takes ten times longer), names and
-provided names are indexed, and an entry is parsed only when somebody asks for it.
+A whole Debian suite has over 60,000 entries. The tar is walked once by hand (tarfile takes ten times longer), its tables
+are kept for the next time, and an entry is parsed only when somebody asks for it.
 """
 
 from __future__ import annotations
 
 import difflib
 import io
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,13 @@ from typing import IO, Any, cast
 from rastos.errors import IntegrityError
 
 from .records import PackageRecord, parse_desc
+from .tables import Tables, opened, stamp
+from .tables import replace as replace_tables
+from .tables import write as write_tables
 
 _MAGIC = {b"\x28\xb5\x2f\xfd": "zst", b"\x1f\x8b": "gz", b"\xfd7zXZ": "xz", b"BZh": "bz2"}
 _MAX_DATABASE = 1 << 31  # bytes unpacked; more is an attack or a mistake
+_SMALL = 4 << 20  # bytes unpacked; up to this, walking takes no longer than looking for tables
 _NAME_END = re.compile(rb"[<>=]")
 
 
@@ -55,80 +60,47 @@ def open_decompressed(path: Path) -> Iterator[IO[bytes]]:
 
 
 class SyncIndex:
-    """One sync database in memory: names, who provides what, and records parsed on demand."""
+    """One sync database: names, who provides what, and records parsed on demand.
 
-    def __init__(self, channel: str) -> None:
+    A large database is walked once; its tables lie beside it (`NAME.db.tables`) until it changes, and are mapped, not read.
+    """
+
+    def __init__(self, channel: str, tables: Tables) -> None:
         self.channel = channel
-        self._bodies: dict[str, list[bytes]] = {}
-        self._provided: dict[str, list[str]] = {}
+        self._tables = tables
         self._records: dict[str, PackageRecord] = {}
 
     @classmethod
     def load(cls, path: Path, channel: str = "") -> SyncIndex:
         """Read a database file. IntegrityError: damaged."""
-        index = cls(channel or path.name.split(".db")[0])
+        name = channel or path.name.split(".db")[0]
         try:
-            with open_decompressed(path) as stream:
-                data = stream.read(_MAX_DATABASE)
-            index._walk(data)
+            wanted = stamp(path)
+            beside = path.with_name(f"{path.name}.tables")
+            found = opened(beside, wanted)
+            if found is None:
+                with open_decompressed(path) as stream:
+                    data = stream.read(_MAX_DATABASE)
+                found = _made(data, *_walk(data), beside, wanted)
         except (OSError, EOFError, ValueError, IndexError) as error:
             raise IntegrityError(f"a damaged package database: {error}", on=path) from error
-        return index
-
-    def _walk(self, data: bytes) -> None:
-        position, end, long_name, complete = 0, len(data), b"", False
-        while position + 512 <= end:
-            header = data[position : position + 512]
-            if header[0] == 0 and not header.strip(b"\0"):
-                complete = True
-                break
-            size = int(header[124:136].rstrip(b"\0 ") or b"0", 8)
-            kind = header[156:157]
-            start = position + 512
-            if start + size > end:
-                raise ValueError("it ends in the middle of an entry")
-            position = start + (size + 511) // 512 * 512
-            name = header[:100].rstrip(b"\0")
-            if header[257:263] == b"ustar\0" and header[345:346] != b"\0":
-                name = header[345:500].rstrip(b"\0") + b"/" + name
-            if kind == b"L":
-                long_name = data[start : start + size].rstrip(b"\0")
-                continue
-            if kind == b"x":
-                long_name = _pax_path(data[start : start + size]) or long_name
-                continue
-            if long_name:
-                name, long_name = long_name, b""
-            if kind in (b"0", b"\0") and name.endswith((b"/desc", b"/depends")):
-                self._take(name.decode(), data[start : start + size])
-        if not complete:  # a cut zstd stream reads as a short one, without an error
-            raise ValueError("it ends before its end")
-
-    def _take(self, path: str, body: bytes) -> None:
-        folder = path.removeprefix("./").rsplit("/", 1)[0]
-        name = folder.rsplit("-", 2)[0]
-        if name.count("/") or not name:
-            raise ValueError(f"an impossible entry '{path}'")
-        self._bodies.setdefault(name, []).append(body)
-        at = body.find(b"%PROVIDES%\n")
-        if at >= 0:
-            for line in body[at + 11 : body.find(b"\n\n", at) if b"\n\n" in body[at:] else None].split(b"\n"):
-                if line:
-                    provided = _NAME_END.split(line, 1)[0].decode()
-                    self._provided.setdefault(provided, []).append(name)
+        return cls(name, found)
 
     def names(self) -> list[str]:
-        """Every package name."""
-        return list(self._bodies)
+        """Every package name, sorted."""
+        return [name.decode() for name in self._tables.names.all()]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._bodies
+        return name in self._records or self._tables.names.find(name.encode()) >= 0
 
     def record(self, name: str) -> PackageRecord:
         """The record of a package. KeyError: none; IntegrityError: its entry is broken."""
         found = self._records.get(name)
         if found is None:
-            text = b"\n".join(self._bodies[name]).decode("utf-8", "replace")
+            at = self._tables.names.find(name.encode())
+            if at < 0:
+                raise KeyError(name)
+            text = self._tables.body(at).decode("utf-8", "replace")
             try:
                 found = parse_desc(text, self.channel)
             except ValueError as error:
@@ -142,7 +114,7 @@ class SyncIndex:
 
     def providers(self, name: str) -> list[str]:
         """Names of the packages that say they provide `name` (not the package `name` itself), sorted."""
-        return sorted(set(self._provided.get(name, ())) - {name})
+        return sorted(set(self._tables.providers(name.encode())) - {name})
 
     def group(self, name: str) -> list[PackageRecord]:
         """Members of a group, by name."""
@@ -153,14 +125,81 @@ class SyncIndex:
     def near(self, name: str) -> list[str]:
         """Names that look like `name`, nearest first."""
         head = name[:1].lower()
-        alike = [key for key in self._bodies if key[:1].lower() == head and abs(len(key) - len(name)) <= 4]
-        inside = [key for key in self._bodies if len(name) > 3 and name in key][:50]
+        names = self.names()
+        alike = [key for key in names if key[:1].lower() == head and abs(len(key) - len(name)) <= 4]
+        inside = [key for key in names if len(name) > 3 and name in key][:50]
         return difflib.get_close_matches(name, [*alike, *inside], n=5, cutoff=0.6) or sorted(inside, key=len)[:3]
 
     def bodies(self) -> Iterator[tuple[str, bytes]]:
         """Every entry as stored, for searching."""
-        for name, parts in self._bodies.items():
-            yield name, parts[0]
+        for at, name in enumerate(self._tables.names.all()):
+            yield name.decode(), self._tables.body(at)
+
+
+Bodies = dict[str, list[tuple[int, int]]]
+Provided = dict[str, list[str]]
+
+
+def _made(data: bytes, bodies: Bodies, provided: Provided, beside: Path, wanted: bytes) -> Tables:
+    """Tables of a walked database; kept beside it if it is large and that folder can be written."""
+    if len(data) > _SMALL and os.access(beside.parent, os.W_OK):
+        part = beside.with_name(f".{beside.name}.{os.getpid()}.part")
+        try:
+            with part.open("wb") as out:
+                write_tables(out, wanted, data, bodies, provided)
+            return replace_tables(beside, part)
+        except OSError:  # no space, say: then without
+            part.unlink(missing_ok=True)
+    memory = io.BytesIO()
+    write_tables(memory, wanted, data, bodies, provided)
+    return Tables(memory.getvalue())
+
+
+def _walk(data: bytes) -> tuple[Bodies, Provided]:
+    bodies: Bodies = {}
+    provided: Provided = {}
+    position, end, long_name, complete = 0, len(data), b"", False
+    while position + 512 <= end:
+        header = data[position : position + 512]
+        if header[0] == 0 and not header.strip(b"\0"):
+            complete = True
+            break
+        size = int(header[124:136].rstrip(b"\0 ") or b"0", 8)
+        kind = header[156:157]
+        start = position + 512
+        if start + size > end:
+            raise ValueError("it ends in the middle of an entry")
+        position = start + (size + 511) // 512 * 512
+        name = header[:100].rstrip(b"\0")
+        if header[257:263] == b"ustar\0" and header[345:346] != b"\0":
+            name = header[345:500].rstrip(b"\0") + b"/" + name
+        if kind == b"L":
+            long_name = data[start : start + size].rstrip(b"\0")
+            continue
+        if kind == b"x":
+            long_name = _pax_path(data[start : start + size]) or long_name
+            continue
+        if long_name:
+            name, long_name = long_name, b""
+        if kind in (b"0", b"\0") and name.endswith((b"/desc", b"/depends")):
+            owner = _owner(name.decode())
+            bodies.setdefault(owner, []).append((start, size))
+            at = data.find(b"%PROVIDES%\n", start, start + size)
+            if at >= 0:
+                stop = data.find(b"\n\n", at, start + size)
+                for line in data[at + 11 : stop if stop >= 0 else start + size].split(b"\n"):
+                    if line:
+                        provided.setdefault(_NAME_END.split(line, 1)[0].decode(), []).append(owner)
+    if not complete:  # a cut zstd stream reads as a short one, without an error
+        raise ValueError("it ends before its end")
+    return bodies, provided
+
+
+def _owner(path: str) -> str:
+    name = path.removeprefix("./").rsplit("/", 1)[0].rsplit("-", 2)[0]
+    if name.count("/") or not name or "\n" in name:
+        raise ValueError(f"an impossible entry '{path}'")
+    return name
 
 
 def _pax_path(data: bytes) -> bytes:

@@ -12,7 +12,8 @@ from rastos.progress import Progress
 from .channels import Channel
 from .database import read_local
 from .manifest import near
-from .plan import load_indexes, shown_version
+from .plan import shown_version
+from .planning import load_indexes
 from .records import PackageRecord
 from .relations import parse_dependency, satisfies
 from .target import Target

@@ -156,3 +156,10 @@ def parse_package_info(text: str, facts: Mapping[str, object]) -> PackageRecord:
     if "/" in str(values["name"]) or "/" in str(values["version"]) or str(values["name"]).startswith((".", "-")):
         raise ValueError("the package information names an impossible package")
     return PackageRecord(**values, **{key: tuple(found) for key, found in lists.items()})  # type: ignore[arg-type]
+
+
+def shown_version(version: str) -> str:
+    """An installed version as its distribution writes it (Debian's mapped versions are recognised)."""
+    from .channels.debian import decode
+
+    return decode(version) if version else ""

@@ -22,6 +22,7 @@ from .records import PackageRecord
 from .recovery import clear_torn
 from .repository import pack_database
 from .target import Target
+from .verification import settle
 
 # a fresh tree's mount points with the modes they have under the mounts (as pacstrap makes them)
 _SKELETON = {"dev": 0o755, "run": 0o755, "proc": 0o555, "sys": 0o555, "tmp": 0o1777}
@@ -48,7 +49,7 @@ def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress
     from rastos.host import Journal, faults, locked, require_root
 
     journal = Journal(target.cache / "journal" / target.key)
-    nothing = plan.empty and not plan.explicit
+    nothing = plan.nothing
     if nothing and not journal.open_intents():
         return Result()
     require_root("install packages")
@@ -81,6 +82,9 @@ def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress
         for channel in channels:
             if removed and hasattr(channel, "before_removal"):
                 channel.before_removal(target.root, removed, progress)
+            names = [record.name for record in plan.records if record.channel == channel.name]
+            if names and hasattr(channel, "before_unpacking"):
+                channel.before_unpacking(target.root, names, progress)
         before = read_local(target.database)
         try:
             if not nothing:
@@ -96,6 +100,7 @@ def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress
             names = [record.name for record in plan.records if record.channel == channel.name]
             if names or ((removed or unfinished) and hasattr(channel, "before_removal")):
                 channel.configure(target.root, names, progress)
+        settle(target, plan.order)
         clock.lap("configure")
         _index_modules(target, old_modules | _releases(target, plan.order))
         _verify(target, plan)
@@ -123,7 +128,8 @@ class _Clock:
 def _wanted(plan: Plan, channels: Sequence[Channel]) -> list[tuple[Channel, list[Wanted]]]:
     groups: dict[str, list[Wanted]] = {}
     for record in plan.records:
-        item = Wanted(record.name, record.version, record.filename, record.sha256, record.download_size)
+        locked = plan.locked.get(record.name)
+        item = Wanted(record.name, record.version, record.filename, record.sha256, record.download_size, locked)
         groups.setdefault(record.channel, []).append(item)
     by_name = {channel.name: channel for channel in channels}
     unknown = sorted(set(groups) - set(by_name))
@@ -170,7 +176,7 @@ def _transact(target: Target, plan: Plan, progress: Progress) -> None:
     from rastos.host import system_mounts
 
     _make_skeleton(target.root)
-    dependencies = tuple(p.name for p in (*plan.install, *plan.upgrade) if p.reason == "dependency")
+    dependencies = (*(p.name for p in plan.incoming if p.reason == "dependency"), *plan.demote)
     with _sync_databases(target, plan.records) as names, system_mounts(target.root):
         run_transaction(
             TransactionRequest(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .rollback import plan_rollback
     from .session import Session, create_session, create_snapshot
     from .store import Store
+    from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
     from .tree import Node, grow
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "rollback": ("plan_rollback",),
     "session": ("Session", "create_session", "create_snapshot"),
     "store": ("Store",),
+    "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
     "tree": ("Node", "grow"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -48,18 +50,22 @@ __all__ = [
     "Session",
     "Snapshot",
     "Store",
+    "SwapPlace",
     "boot_files",
     "change_packages",
+    "changed_tree",
     "create_session",
     "create_snapshot",
     "delete",
     "deploy",
     "difference",
     "grow",
+    "opened_place",
     "plan_delete",
     "plan_deploy",
     "plan_packages",
     "plan_rollback",
+    "why_not_swapped",
 ]
 
 

@@ -17,9 +17,10 @@ def create(path: Path) -> None:
     _call(btrfsutil.create_subvolume, path, os.fspath(path))
 
 
-def snapshot(source: Path, target: Path, *, read_only: bool = False) -> None:
-    """Make `target` a snapshot of `source`."""
-    _call(btrfsutil.create_snapshot, target, os.fspath(source), os.fspath(target), read_only=read_only)
+def snapshot(source: Path, target: Path, *, read_only: bool = False, recursive: bool = False) -> None:
+    """Make `target` a snapshot of `source`; `recursive`: of the subvolumes nested in it too (never read-only)."""
+    options = {"recursive": True} if recursive else {"read_only": read_only}
+    _call(btrfsutil.create_snapshot, target, os.fspath(source), os.fspath(target), **options)
 
 
 def set_read_only(path: Path, value: bool) -> None:
@@ -35,6 +36,16 @@ def is_read_only(path: Path) -> bool:
 def is_subvolume(path: Path) -> bool:
     """Whether a path is a subvolume's root."""
     return path.is_dir() and not path.is_symlink() and path.stat().st_ino == 256
+
+
+def is_btrfs_subvolume(path: Path) -> bool:
+    """Whether a path is a subvolume's root, on whatever file system it lies."""
+    return path.is_dir() and not path.is_symlink() and bool(_call(btrfsutil.is_subvolume, path, os.fspath(path)))
+
+
+def identity(path: Path) -> str:
+    """The subvolume's UUID: it stays the same under every name."""
+    return bytes(_call(btrfsutil.subvolume_info, path, os.fspath(path)).uuid).hex()
 
 
 def delete(path: Path) -> None:

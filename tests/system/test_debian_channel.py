@@ -2,129 +2,36 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
+import functools
+import http.server
 import io
 import os
+import random
 import shutil
 import subprocess
 import tarfile
+import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
 
-from rastos.errors import ExternalError, HostError, IntegrityError, UserError
+from rastos.errors import HostError, IntegrityError, UserError
 from rastos.package.channels import Wanted
 from rastos.package.channels.debian import DebianChannel, encode, explicit
 from rastos.progress import Progress
+from tests.system.archive import Suite, suite, unpack, wanted, with_tools
 
-TOOLS = ("dpkg-deb", "gpg", "gpgv", "ar")
-_MISSING = [tool for tool in TOOLS if not shutil.which(tool)]
-if _MISSING and os.environ.get("CI"):
-    raise RuntimeError(f"missing on a CI machine: {_MISSING}")
-pytestmark = pytest.mark.skipif(bool(_MISSING), reason=f"install dpkg-dev, gnupg, gpgv, binutils for {_MISSING}")
-
-
-@dataclass
-class Suite:
-    """A suite on disk, published again after every change."""
-
-    base: Path
-    home: Path
-
-    @property
-    def keyring(self) -> Path:
-        return self.base / "keyring.gpg"
-
-    @property
-    def dists(self) -> Path:
-        return self.base / "archive/dists/toy"
-
-    def gpg(self, *arguments: str | Path) -> bytes:
-        argv = ["gpg", "--homedir", self.home, "--batch", "--yes", "--quiet", *arguments]
-        return subprocess.run(argv, check=True, capture_output=True).stdout
-
-    def deb(
-        self, name: str, version: str, tree: dict[str, str], scripts: dict[str, str] | None = None, **fields: str
-    ) -> Path:
-        work = self.base / "work" / name
-        shutil.rmtree(work, ignore_errors=True)
-        (work / "DEBIAN").mkdir(parents=True)
-        values = {"Package": name, "Version": version, "Architecture": "all", "Maintainer": "T <t@example.org>"}
-        values |= {key.replace("_", "-"): value for key, value in fields.items()} | {"Description": f"toy {name}"}
-        (work / "DEBIAN/control").write_text("".join(f"{k}: {v}\n" for k, v in values.items()))
-        for path, content in tree.items():
-            (work / path).parent.mkdir(parents=True, exist_ok=True)
-            if content.startswith("-> "):
-                (work / path).symlink_to(content[3:])
-            else:
-                (work / path).write_text(content)
-        for script, text in (scripts or {}).items():
-            (work / "DEBIAN" / script).write_text(text)
-            (work / "DEBIAN" / script).chmod(0o755 if text.startswith("#!") else 0o644)
-        target = self.base / "archive/pool" / f"{name}.deb"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["dpkg-deb", "--root-owner-group", "-b", work, target], check=True, capture_output=True)
-        return target
-
-    def publish(self, *, valid_for: float = 3600, tamper: str = "", date: float = 0) -> None:
-        stanzas = []
-        for deb in sorted((self.base / "archive/pool").iterdir()):
-            control = subprocess.run(["dpkg-deb", "-f", deb], check=True, capture_output=True, text=True).stdout
-            digest = hashlib.sha256(deb.read_bytes()).hexdigest()
-            stanzas.append(f"{control}Filename: pool/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n")
-        packages = gzip.compress("\n".join(stanzas).encode(), mtime=0)
-        path = self.dists / "main/binary-amd64/Packages.gz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(packages + (b"tampered" if tamper == "packages" else b""))
-        now = time.time()
-        release = self.base / "Release"
-        digest = hashlib.sha256(packages).hexdigest()
-        release.write_text(
-            f"Suite: toy\nCodename: toy\nDate: {formatdate(now + date)}\nValid-Until: {formatdate(now + valid_for)}\n"
-            f"Components: main\nSHA256:\n {digest} {len(packages)} main/binary-amd64/Packages.gz\n"
-        )
-        self.gpg("--clearsign", "-o", self.dists / "InRelease", release)
-        if tamper == "inrelease":
-            signed = self.dists / "InRelease"
-            signed.write_text(signed.read_text().replace("Components: main", "Components: evil"))
-
-    def channel(self, cache: str = "cache") -> DebianChannel:
-        uri = f"file://{self.base / 'archive'}"
-        return DebianChannel(self.base / cache, explicit(uri, ["toy"], ["main"], self.keyring))
-
-
-@pytest.fixture
-def suite(tmp_path: Path) -> Iterator[Suite]:
-    home = tmp_path / "gnupg"
-    home.mkdir(mode=0o700)
-    made = Suite(tmp_path, home)
-    made.gpg("--passphrase", "", "--quick-generate-key", "toy", "ed25519", "sign", "never")
-    made.keyring.write_bytes(made.gpg("--export"))
-    yield made
-    subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=False)
-
-
-def wanted(channel: DebianChannel, *names: str) -> list[Wanted]:
-    return [Wanted(r.name, r.version, r.filename) for r in channel.records(names).values()]
+__all__ = ["suite"]
+pytestmark = with_tools
 
 
 def desc(database: Path) -> dict[str, str]:
     data = zstandard.ZstdDecompressor().stream_reader(database.read_bytes()).read()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         return {m.name.rsplit("-", 2)[0]: archive.extractfile(m).read().decode() for m in archive}  # type: ignore[union-attr]
-
-
-def unpack(package: Path, root: Path) -> dict[str, tarfile.TarInfo]:
-    data = zstandard.ZstdDecompressor().stream_reader(package.read_bytes(), read_across_frames=True).read()
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        archive.extractall(root)
-        return {m.name: m for m in archive}
 
 
 def test_index_and_cache(suite: Suite) -> None:
@@ -172,6 +79,34 @@ def test_wrong_key(suite: Suite, tmp_path: Path) -> None:
     suite.keyring.write_bytes(other.gpg("--export"))
     with pytest.raises(IntegrityError, match="not signed"):
         suite.channel().refresh(Progress())
+
+
+def test_keys_of_a_newer_suite_come_from_one_that_is_trusted(suite: Suite, tmp_path: Path) -> None:
+    """The host's keyring lacks the new key; the keyring package of its own suite has it. Nobody else may bring keys."""
+    (tmp_path / "new/gnupg").mkdir(parents=True, mode=0o700)
+    newer = Suite(tmp_path / "new", tmp_path / "new/gnupg")
+    newer.gpg("--passphrase", "", "--quick-generate-key", "newer", "ed25519", "sign", "never")
+    newer.keyring.write_bytes(newer.gpg("--export"))
+    newer.deb("one", "1", {"usr/x": "x"})
+    newer.publish()
+    both = suite.keyring.read_bytes() + newer.keyring.read_bytes()
+    suite.deb("debian-archive-keyring", "2", {"usr/share/keyrings/debian-archive-keyring.gpg": both})
+    suite.publish()
+    home = explicit(f"file://{suite.base / 'archive'}", ["toy"], ["main"], suite.keyring)
+    sources = explicit(f"file://{newer.base / 'archive'}", ["toy"], ["main"], suite.keyring)
+    channel = DebianChannel(tmp_path / "c1", sources, home=home)
+    assert "one" in desc(channel.refresh(Progress()).path)
+    shutil.rmtree(suite.base / "archive")
+    assert DebianChannel(tmp_path / "c1", sources, home=home).refresh(Progress(), offline=True)
+    other = explicit(f"file://{newer.base / 'archive'}", ["toy"], ["main"], tmp_path / "theirs.gpg")
+    shutil.copy(suite.keyring, tmp_path / "theirs.gpg")
+    with pytest.raises(IntegrityError, match="not signed") as refused:
+        DebianChannel(tmp_path / "c2", other, home=home).refresh(Progress())
+    assert "keyring" in refused.value.next_step
+    suite.deb("debian-archive-keyring", "2", {"usr/share/keyrings/debian-archive-keyring.gpg": both})
+    suite.publish(tamper="inrelease")
+    with pytest.raises(IntegrityError):
+        DebianChannel(tmp_path / "c3", sources, home=home).refresh(Progress())
 
 
 def test_expired_and_replayed(suite: Suite) -> None:
@@ -284,32 +219,48 @@ def test_changed_package_is_refused(suite: Suite, tmp_path: Path) -> None:
         channel.fetch([Wanted("gone", "b1bb00b-1", "gone-b1bb00b-1-any.pkg.tar.zst")], tmp_path / "into", Progress())
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="run as root: the scripts run in a chroot")
-def test_maintainer_scripts(suite: Suite, tmp_path: Path) -> None:
-    log = 'echo $DPKG_MAINTSCRIPT_PACKAGE "$@" >> /order\n'
-    policy = "test -x /usr/sbin/policy-rc.d\n"
-    suite.deb("app", "1", {"usr/app/x": "x"}, {"postinst": "#!/bin/sh\nset -e\n" + policy + log}, Depends="lib")
-    triggers = {"postinst": "#!/bin/sh\n" + log, "triggers": "interest-noawait /usr/app\n"}
-    suite.deb("lib", "1", {"usr/lib2/x": "x"}, triggers)
+class Slow(http.server.SimpleHTTPRequestHandler):
+    """A line that gives every file its time."""
+
+    rate = 1e6  # bytes a second, all connections together
+    line = threading.Lock()
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        while block := source.read(1 << 14):
+            with self.line:
+                time.sleep(len(block) / self.rate)
+            outputfile.write(block)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_conversion_costs_nothing_on_a_slow_line(suite: Suite, tmp_path: Path) -> None:
+    """Packages are converted while others come: the whole takes as long as the downloads and the last conversion."""
+    chance = random.Random(1)
+    names = [f"big{number}" for number in range(48)]
+    for name in names:
+        suite.deb(name, "1", {f"usr/{name}/{n}": chance.randbytes(20).hex() for n in range(250)})
     suite.publish()
-    channel = suite.channel()
-    channel.refresh(Progress())
-    channel.fetch(wanted(channel, "app", "lib"), tmp_path / "into", Progress())
-    root = tmp_path / "root"
-    for package in sorted((tmp_path / "into").iterdir()):
-        unpack(package, root)
-    for name in ("/bin/sh", "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"):
-        (root / name[1:]).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(name, root / name[1:])
-    channel.configure(root, ["app", "lib"], Progress())
-    assert (root / "order").read_text() == "lib configure \napp configure \nlib triggered /usr/app\n"
-    status = (root / "var/lib/dpkg/status").read_text()
-    assert status.count("Status: install ok installed") == 2
-    assert not (root / "usr/sbin/policy-rc.d").exists()
-    channel.configure(root, [], Progress())
-    assert (root / "order").read_text().count("\n") == 3, "nothing runs twice"
-    (root / "var/lib/dpkg/info/app.postinst").write_text("#!/bin/sh\necho it broke\nexit 7\n")
-    with pytest.raises(ExternalError, match="postinst script of app failed") as failed:
-        channel.configure(root, ["app"], Progress())
-    assert failed.value.status == 7 and "it broke" in failed.value.tail
-    assert str(root) not in Path("/proc/self/mounts").read_text()
+    near = suite.channel()
+    near.refresh(Progress())
+    started = time.monotonic()
+    near.fetch(wanted(near, *names), tmp_path / "b", Progress())
+    local = time.monotonic() - started
+    pool = suite.base / "archive/pool"
+    size = sum(deb.stat().st_size for deb in pool.iterdir())
+    download = 1.5 * local
+    Slow.rate = size / download
+    handler = functools.partial(Slow, directory=str(suite.base / "archive"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}"
+        slow = DebianChannel(tmp_path / "slow", explicit(uri, ["toy"], ["main"], suite.keyring))
+        slow.refresh(Progress())
+        started = time.monotonic()
+        slow.fetch(wanted(slow, *names), tmp_path / "a", Progress())
+        total = time.monotonic() - started
+        server.shutdown()
+    print(f"download {download:.2f} s, conversion {local:.2f} s, together {total:.2f} s")
+    # one after the other it would be download + conversion
+    assert total < download + local / 3

@@ -37,7 +37,9 @@ with mounted_store(Path(sys.argv[1])) as store:
 
 def _steps() -> list[str]:
     """Every named step in the snapshot room, read from its sources: a new one is tested without being listed here."""
-    text = "".join(path.read_text() for path in sorted((ROOT / "rastos/snapshot").glob("*.py")))
+    # swaps of folders have no boot entries: test_package_swap.py
+    sources = [path for path in sorted((ROOT / "rastos/snapshot").glob("*.py")) if path.name != "swap.py"]
+    text = "".join(path.read_text() for path in sources)
     return sorted(set(re.findall(r'faults\.reached\("([a-z.]+)"\)', text)))
 
 

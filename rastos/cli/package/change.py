@@ -1,4 +1,4 @@
-"""Changing a tree: `plan` and `apply`."""
+"""Changing a tree: `plan` and `apply`, of what is declared, what is locked, or what is named."""
 
 from __future__ import annotations
 
@@ -8,106 +8,199 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rastos.cli.app import Application
-from rastos.cli.options import dry_run_option, json_option, root_option
-from rastos.cli.package.opening import channels_of, manifest_of, manifest_option, target_of
+from rastos.cli.options import dry_run_option, json_option
+from rastos.cli.package.asking import asked, with_answers
+from rastos.cli.package.changing import change_options, changed_tree_of, command_line
+from rastos.cli.package.opening import channels_of, facts_of, manifest_of, manifest_option
+from rastos.cli.package.showing import show_plan
 
 if TYPE_CHECKING:
-    from rastos.package import Channel, Plan, Target
+    from rastos.package import Channel, DeclaredPackage, Manifest, Plan, Target
 
 
-def _change_options(function: Any) -> Any:
+def _wish_options(function: Any) -> Any:
     for option in (
-        click.argument("packages", nargs=-1, metavar="[PACKAGE]..."),
         click.option(
-            "--remove", "removed", multiple=True, metavar="NAME", help="A package to remove; may be repeated."
+            "--profile", default="", help="The image profile that conditions of the manifest are held against."
         ),
-        click.option("--upgrade", is_flag=True, help="Bring everything installed up to date as well."),
-        click.option("--set", "sets", multiple=True, metavar="NAME", help="A set of the manifest; may be repeated."),
         click.option("--offline", is_flag=True, help="Use the cached package indexes."),
+        click.option(
+            "--from",
+            "bundle",
+            type=click.Path(path_type=Path, file_okay=False, exists=True),
+            help="With --locked: take the packages from this folder (`rastos package fetch`).",
+        ),
+        click.option("--locked", is_flag=True, help="Exactly what packages.lock says, or nothing."),
+        click.option("--prefer", multiple=True, metavar="VIRTUAL=NAME", help="Which package stands in for a name."),
+        click.option("--replace", multiple=True, metavar="OLD=NEW", help="Which package may take an old one's place."),
+        click.option("--prune", is_flag=True, help="Take out what nobody declares and nothing needs."),
+        click.option("--cascade", is_flag=True, help="With --remove: also what needs them."),
+        click.option("--downgrade", is_flag=True, help="Go back where the channels have an older version."),
+        click.option("--upgrade", is_flag=True, help="Bring everything installed up to date as well."),
+        click.option("--reinstall", multiple=True, metavar="NAME", help="Install again as it is; may be repeated."),
+        click.option("--remove", "removed", multiple=True, metavar="NAME", help="Take out; may be repeated."),
+        click.option("--set", "sets", multiple=True, metavar="NAME", help="A set of the manifest; may be repeated."),
         manifest_option,
-        root_option,
+        change_options,
+        click.argument("packages", nargs=-1, metavar="[PACKAGE]..."),
     ):
         function = option(function)
     return function
 
 
 @click.command()
-@_change_options
+@_wish_options
 @json_option
 @click.pass_obj
-def plan(app: Application, /, as_json: bool, **wish: Any) -> None:
-    """Show what a change comes to: packages, versions, sizes, and why each is there."""
-    _, _, planned = _plan(app, **wish)
-    app.out.json(planned.to_json()) if as_json else _show(app, planned)
+def plan(
+    app: Application, /, root: Path | None, image: Path | None, no_deploy: bool, as_json: bool, **wish: Any
+) -> None:
+    """Show what a change comes to: packages, versions, sizes, and why each is there. Nothing is changed.
+
+    Without names: what the manifest declares against what is installed.
+    """
+    with changed_tree_of(app, root, image, command="", dry_run=True, no_deploy=no_deploy) as changing:
+        _, planned = _planned(app, changing.target, **wish)
+    app.out.json(planned.to_json()) if as_json else show_plan(app, planned)
 
 
 @click.command()
-@_change_options
+@_wish_options
+@click.option("--engine", type=click.Choice(["auto", "libalpm", "pacman"]), default="auto", hidden=True)
 @dry_run_option
 @json_option
 @click.pass_obj
-def apply(app: Application, /, dry_run: bool, as_json: bool, **wish: Any) -> None:
-    """Bring declared sets or named packages into the tree. Without names: the set 'base' or the flat list."""
-    from rastos.package import apply_plan
-
-    target, channels, planned = _plan(app, **wish)
-    if not as_json:
-        _show(app, planned)
-    if dry_run:
-        if as_json:
-            app.out.json(planned.to_json())
-        return
-    result = apply_plan(target, channels, planned, app.progress)
-    if as_json:
-        app.out.json({**planned.to_json(), "seconds": dict(result.seconds)})
-    elif not planned.empty:
-        app.out.say(
-            f"{len(result.installed)} installed, {len(result.upgraded)} upgraded, {len(result.removed)} removed in {target.root}"
-        )
-
-
-def _plan(
+def apply(
     app: Application,
+    /,
+    root: Path | None,
+    image: Path | None,
+    no_deploy: bool,
+    dry_run: bool,
+    as_json: bool,
+    engine: str,
+    **wish: Any,
+) -> None:
+    """Make a tree hold what is declared (no names), locked (--locked) or named; by libalpm, all or nothing.
+
+    What is declared and there already stays at its version unless --upgrade. Examples:
+    rastos package apply --root /srv/tree --set server; rastos package apply htop --remove vim --image web.qcow2
+    """
+    manifest_path = wish["manifest_path"]
+    kept = manifest_path or (app.config.manifest if app.config.manifest.is_file() else None)
+    changed = changed_tree_of(
+        app, root, image, command=command_line(), dry_run=dry_run, no_deploy=no_deploy, manifest=kept
+    )
+    with changed as changing:
+        channels, planned = _planned(app, changing.target, **wish)
+        if not as_json:
+            show_plan(app, planned)
+        if dry_run:
+            if as_json:
+                app.out.json(planned.to_json())
+            return
+        options: dict[str, Any] = {"engine": engine} if engine != "auto" else {}
+        result = changing.apply(channels, planned, **options)
+        if as_json:
+            app.out.json({**planned.to_json(), "seconds": dict(result.seconds)})
+        elif not planned.nothing:
+            counts = [("installed", planned.install), ("upgraded", planned.upgrade), ("downgraded", planned.downgrade)]
+            counts += [("installed again", planned.reinstall), ("removed", planned.remove)]
+            words = ", ".join(f"{len(items)} {word}" for word, items in counts if items) or "install reasons changed"
+            app.out.say(f"{words} in {image or changing.tree.root}")
+
+
+def reinstall(
+    app: Application, root: Path | None, image: Path | None, names: tuple[str, ...], *, dry_run: bool
+) -> None:
+    """Install packages again as they are: what `verify --repair` does."""
+    from rastos.package import Change, plan_change
+
+    manifest = manifest_of(app, None)
+    with changed_tree_of(app, root, image, command=command_line(), dry_run=dry_run) as changing:
+        channels = channels_of(app, manifest)
+        planned = plan_change(changing.target, channels, Change(reinstall=names), app.progress, manifest=manifest)
+        show_plan(app, planned)
+        if not dry_run:
+            changing.apply(channels, planned)
+
+
+def _planned(
+    app: Application,
+    target: Target,
     *,
-    root: Path,
-    manifest_path: Path | None,
-    sets: tuple[str, ...],
     packages: tuple[str, ...],
+    sets: tuple[str, ...],
     removed: tuple[str, ...],
+    reinstall: tuple[str, ...],
     upgrade: bool,
+    downgrade: bool,
+    cascade: bool,
+    prune: bool,
+    replace: tuple[str, ...],
+    prefer: tuple[str, ...],
+    locked: bool,
+    bundle: Path | None,
     offline: bool,
-) -> tuple[Target, list[Channel], Plan]:
+    profile: str,
+    manifest_path: Path | None,
+) -> tuple[list[Channel], Plan]:
     from rastos.errors import UserError
     from rastos.package import Change, plan_change
 
     manifest = manifest_of(app, manifest_path)
-    if sets and manifest is None:
-        raise UserError(
-            "--set needs a manifest", on=app.config.manifest, next_step="name one: --manifest packages.toml"
-        )
-    if not (sets or packages or removed or upgrade):
-        if manifest is None:
-            raise UserError("nothing is asked for", next_step="name packages, or a set of a manifest: --set base")
-        sets = ("default",) if "default" in manifest.sets else ("base",)
-    chosen = manifest.select(sets) if manifest and sets else ()
-    change = Change(tuple(dict.fromkeys((*chosen, *packages))), removed, upgrade)
-    target = target_of(app, root)
+    if (sets or locked) and manifest is None:
+        option = "--set" if sets else "--locked"
+        step = "name one: --manifest packages.toml"
+        raise UserError(f"{option} needs a manifest", on=app.config.manifest, next_step=step)
+    if locked:
+        if packages or sets or removed or reinstall or upgrade or downgrade or prune:
+            raise click.UsageError("--locked installs exactly the lockfile; give no names with it.")
+        assert manifest is not None
+        return _locked(app, target, manifest, bundle, profile)
+    if bundle is not None:
+        raise click.UsageError("--from belongs to --locked.")
+    named = bool(packages or removed or reinstall or upgrade or downgrade)
+    if manifest is None and not named:
+        raise UserError("nothing is asked for", next_step="name packages, or write a manifest: packages.toml")
+    declared: tuple[DeclaredPackage, ...] = ()
+    if manifest is not None and (sets or not named):
+        declared = manifest.declared(sets or manifest.used_sets, facts_of(target, profile))
+        prune = prune or (manifest.undeclared == "remove" and not sets)
+    change = Change(
+        install=packages,
+        remove=removed,
+        upgrade=upgrade,
+        reinstall=reinstall,
+        downgrade=downgrade,
+        cascade=cascade,
+        prune=prune,
+    )
     channels = channels_of(app, manifest)
-    return target, channels, plan_change(target, channels, change, app.progress, manifest=manifest, offline=offline)
+    planned = plan_change(
+        target,
+        channels,
+        change,
+        app.progress,
+        manifest=with_answers(manifest, prefer, replace),
+        declared=declared,
+        decide=asked(app),
+        offline=offline,
+    )
+    return channels, planned
 
 
-def _show(app: Application, planned: Plan) -> None:
-    from rastos.cli.render import size
+def _locked(
+    app: Application, target: Target, manifest: Manifest, bundle: Path | None, profile: str
+) -> tuple[list[Channel], Plan]:
+    from rastos.errors import UserError
+    from rastos.package import bundle_channels, plan_locked, read_lockfile, stale
 
-    if planned.empty:
-        app.out.print("nothing to do")
-        return
-    rows = []
-    for mark, packages in (("+", planned.install), ("↑", planned.upgrade), ("-", planned.remove)):
-        for item in packages:
-            version = f"{item.old_version} → {item.shown_version}" if mark == "↑" else item.shown_version
-            why = "asked for" if item.reason == "explicit" and len(item.why) < 2 else " → ".join(item.why[:-1])
-            rows.append([mark, item.name, version, item.channel, size(item.installed_size), why])
-    app.out.table("", ["", "package", "version", "channel", "size", "because of"], rows)
-    counts = f"{len(planned.install)} to install, {len(planned.upgrade)} to upgrade, {len(planned.remove)} to remove"
-    app.out.print(f"{counts}; download {size(planned.download_size)}, unpacked {size(planned.installed_size)}")
+    path = manifest.path.with_suffix(".lock")
+    lock = read_lockfile(path)
+    if reason := stale(lock, manifest, facts_of(target, profile)):
+        raise UserError(f"the lockfile is stale: {reason}", on=path, next_step="run `rastos package lock`")
+    channels = channels_of(app, manifest, as_of="" if bundle else lock.as_of)
+    if bundle is not None:
+        channels = bundle_channels(bundle, lock, channels)
+    return channels, plan_locked(target, lock, channels)

@@ -12,7 +12,7 @@ import click
 from rastos.cli.app import Application
 
 if TYPE_CHECKING:
-    from rastos.package import Channel, Manifest, Target
+    from rastos.package import Channel, Facts, Manifest, Target
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,11 +56,13 @@ def manifest_of(app: Application, path: Path | None) -> Manifest | None:
     return load_manifest(path or app.config.manifest)
 
 
-def channels_of(app: Application, manifest: Manifest | None) -> list[Channel]:
-    """The channels of the manifest, the local repository first."""
+def channels_of(app: Application, manifest: Manifest | None, *, as_of: str = "") -> list[Channel]:
+    """The channels of the manifest, the local repository first; `as_of` a date, from their archives."""
     from rastos.package import LocalRepository, open_channels
 
-    return open_channels(manifest, cache=app.config.cache, repository=LocalRepository(app.config.repository))
+    return open_channels(
+        manifest, cache=app.config.cache, repository=LocalRepository(app.config.repository), as_of=as_of
+    )
 
 
 def target_of(app: Application, root: Path) -> Target:
@@ -71,8 +73,10 @@ def target_of(app: Application, root: Path) -> Target:
 
 
 @contextmanager
-def opened_tree(app: Application, root: Path | None, image: Path | None, reference: str | None) -> Iterator[Target]:
-    """The tree that `tree_options` name, for reading. UserError: both named, or this system has no package database."""
+def opened_tree(
+    app: Application, root: Path | None, image: Path | None, reference: str | None, *, database: bool = True
+) -> Iterator[Target]:
+    """The tree that `tree_options` name, for reading. UserError: both named, or (with `database`) it has no packages."""
     from rastos.errors import UserError
 
     if root is not None and image is not None:
@@ -91,10 +95,19 @@ def opened_tree(app: Application, root: Path | None, image: Path | None, referen
             yield target_for(store.tree(chosen.id), app.config.cache / "install", immutable=True)
         return
     target = target_of(app, root or Path("/"))
-    if not (target.database / "local").is_dir():
+    if database and not (target.database / "local").is_dir():
         raise UserError(
             "there is no package database" if root else "this system was not made from pacman packages",
             on=target.root,
             next_step="name a tree: --root DIR or --image FILE",
         )
     yield target
+
+
+def facts_of(target: Target, profile: str) -> Facts:
+    """What the manifest's conditions are held against: the tree's own host name and architecture, and a profile."""
+    from rastos.package import Facts
+
+    name = target.root / "etc/hostname"
+    host = name.read_text(encoding="utf-8", errors="replace").strip() if name.is_file() else ""
+    return Facts(host=host, profile=profile, arch=target.arch)

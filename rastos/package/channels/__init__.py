@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from rastos.errors import HostError, IntegrityError
+from rastos.errors import HostError, IntegrityError, UserError
 from rastos.progress import Progress
 
 if TYPE_CHECKING:
+    from ..lockfile import LockedFile, LockedPackage
     from ..manifest import ChannelSpec, Manifest
     from ..repository import LocalRepository
 
@@ -26,13 +27,17 @@ class SyncDatabase:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A package file a plan needs; `sha256` may be empty where only the channel knows how to verify it."""
+    """A package file a plan needs; `sha256` may be empty where only the channel knows how to verify it.
+
+    With `locked` it is that very file, whatever the channel's database says now.
+    """
 
     name: str
     version: str
     filename: str
     sha256: str = ""
     size: int = 0
+    locked: LockedPackage | None = None
 
 
 class Channel(Protocol):
@@ -46,6 +51,9 @@ class Channel(Protocol):
     def fetch(self, packages: Sequence[Wanted], into: Path, progress: Progress) -> None:
         """Put the verified file of every package into `into`."""
 
+    def locate(self, names: Sequence[str]) -> dict[str, LockedFile]:
+        """Where the files of these packages are in the archive, with digest and signer, for a lockfile."""
+
     def configure(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
         """Run what has to run in `root` once the transaction is on disk; names in dependency order."""
 
@@ -53,10 +61,13 @@ class Channel(Protocol):
         """The version as the channel's own distribution writes it."""
 
 
-def open_channels(manifest: Manifest | None, *, cache: Path, repository: LocalRepository | None) -> list[Channel]:
+def open_channels(
+    manifest: Manifest | None, *, cache: Path, repository: LocalRepository | None, as_of: str = ""
+) -> list[Channel]:
     """The channels of a manifest, best priority first; the local repository comes before all of them.
 
-    None declared: the host's own distribution. HostError where that is neither Debian nor Arch.
+    None declared: the host's own distribution. HostError where that is neither Debian nor Arch. `as_of` (a date) opens their
+    dated archives instead: UserError where a channel names none.
     """
     from .local import LocalChannel
 
@@ -64,9 +75,19 @@ def open_channels(manifest: Manifest | None, *, cache: Path, repository: LocalRe
     if repository is not None and repository.database.is_file():
         channels.append(LocalChannel(repository))
     if manifest is None or not manifest.channels:
+        if as_of:
+            step = "declare the channels with their archives: [channels.NAME] archive = ADDRESS with {date}"
+            raise UserError("the host's own channels have no dated archive", next_step=step)
         return channels + _of_host(cache)
     ordered = sorted(manifest.channels.values(), key=lambda spec: (spec.priority, spec.name))
-    return channels + [_open(spec, cache) for spec in ordered]
+    keys = cache
+    if as_of:
+        from . import dated
+
+        # a cache of its own: the index of a past day must not look like a replayed one of today
+        cache = cache / "dated" / "".join(letter for letter in as_of if letter.isdigit())
+        ordered = [dated.as_of(spec, as_of) for spec in ordered]
+    return channels + [_open(spec, cache, keys) for spec in ordered]
 
 
 def alternatives_of(dependency: str) -> tuple[str, ...] | None:
@@ -85,7 +106,7 @@ def safe_filename(name: str, on: object) -> str:
     return name
 
 
-def _open(spec: ChannelSpec, cache: Path) -> Channel:
+def _open(spec: ChannelSpec, cache: Path, keys: Path) -> Channel:
     if spec.kind == "debian":
         from .debian import DebianChannel, explicit, from_host
 
@@ -102,7 +123,8 @@ def _open(spec: ChannelSpec, cache: Path) -> Channel:
         return LocalChannel(LocalRepository(Path(spec.server[0]), spec.name))
     from .pacman import PacmanChannel
 
-    return PacmanChannel(spec, cache / "channels" / spec.name)
+    # the keys of today know better than those of a past day whom to trust
+    return PacmanChannel(spec, cache / "channels" / spec.name, keys=keys / "channels" / spec.name / "keys")
 
 
 def _of_host(cache: Path) -> list[Channel]:

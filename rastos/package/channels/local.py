@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rastos.errors import IntegrityError, UserError
 from rastos.progress import Progress
 
+from ..lockfile import LockedFile
 from . import SyncDatabase, Wanted, safe_filename
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ class LocalChannel:
                 temporary.unlink()
                 raise IntegrityError(f"{package.name} isn't the file the database names: its digest differs", on=source)
             rename_durable(temporary, target)
+
+    def locate(self, names: Sequence[str]) -> dict[str, LockedFile]:
+        """The files of the repository."""
+        wanted = set(names)
+        found = [package.record for package in self.repository.packages() if package.name in wanted]
+        return {r.name: LockedFile(r.filename, r.sha256, r.download_size) for r in found}
 
     def configure(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
         """Nothing: libalpm has run the packages' own scripts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,40 @@ def verify_detached(path: Path, signature: Path, keyring: Path, work: Path, what
     return tuple(
         Signature(line[10] if len(line) > 10 else line[1], int(line[3])) for line in lines if line[0] == "VALIDSIG"
     )
+
+
+def signer(signature: str) -> str:
+    """Who a base64 detached signature says made it: a fingerprint, or a key id; empty where it says nothing.
+
+    Only a label for lockfiles: RFC 4880 section 5.2.3, subpackets 33 (issuer fingerprint) and 16 (issuer).
+    """
+    try:
+        data = base64.b64decode(signature, validate=True)
+        start = {0: 2, 1: 3, 2: 5}[data[0] & 3] if not data[0] & 0x40 else (2 if data[1] < 192 else 3)
+        body = data[start:]
+        hashed = int.from_bytes(body[4:6], "big")
+        areas = [
+            body[6 : 6 + hashed],
+            body[8 + hashed : 8 + hashed + int.from_bytes(body[6 + hashed : 8 + hashed], "big")],
+        ]
+    except (ValueError, IndexError, KeyError):
+        return ""
+    found = {kind: content for area in areas for kind, content in _subpackets(area)}
+    return (found.get(33, b"")[1:] or found.get(16, b"")).hex().upper()
+
+
+def _subpackets(area: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(area) > 1:
+        length, skip = area[0], 1
+        if 192 <= length < 255:
+            length, skip = ((length - 192) << 8) + area[1] + 192, 2
+        elif length == 255:
+            length, skip = int.from_bytes(area[1:5], "big"), 5
+        content = area[skip : skip + length]
+        if not content:
+            return
+        yield content[0] & 0x7F, content[1:]
+        area = area[skip + length :]
 
 
 def _binary(content: bytes) -> bytes:

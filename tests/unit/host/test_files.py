@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import IntegrityError
-from rastos.host import copy_file, digest_of, read_json, safe_join, working_directory, write_atomic, write_json
+from rastos.host import (
+    copy_file,
+    digest_of,
+    exchange,
+    read_json,
+    safe_join,
+    working_directory,
+    write_atomic,
+    write_json,
+)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +110,15 @@ def test_working_directories_of_the_dead_are_removed(tmp_path: Path) -> None:
         with working_directory(tmp_path, "job") as other:
             assert here.exists() and other != here
     assert not list(tmp_path.iterdir())
+
+
+def test_exchange_swaps_two_names(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    (one / "file").write_text("x")
+    other.write_text("y")
+    exchange(one, other)
+    assert one.read_text() == "y" and (other / "file").read_text() == "x"
+    with pytest.raises(FileNotFoundError):
+        exchange(one, tmp_path / "none")
+    assert one.read_text() == "y"

@@ -1,24 +1,33 @@
-"""Maintainer scripts, run in one pass after the transaction: dpkg unpacks everything and configures then; so do we.
+"""Maintainer scripts around a transaction, in dpkg's order as far as one transaction for everything allows.
 
-`preinst` is not run: it wants to come before the unpacking, which libalpm does as one step, and on a fresh tree there
-is nothing for it to move aside. `postinst configure` runs in dependency order, then every trigger once.
+    dpkg, one by one                      here, all together
+    prerm upgrade (old), preinst (new)    `before_unpacking`, if the tree has a shell and what the script pre-depends on
+    unpack                                libalpm
+    postinst configure                    `configure_packages`, in dependency order, then triggers
+
+In a fresh tree no script can run before there is a shell: there `preinst install` comes directly before its `postinst`.
+A diversion made so late renames nothing; `takeover.settle` puts diverted files where they belong.
 """
 
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rastos.errors import ExternalError
-from rastos.host import run_in_root, system_mounts
+from rastos.host import safe_join, system_mounts
 from rastos.progress import Progress, Step
 
-from . import relations
-from .convert import INFO
+from . import relations, takeover
+from .control import paragraph
+from .convert import INFO, merged
+from .converted import control_of, listing
 from .index import split_dependency
+from .scripts import no_services, run_script
 from .status import Installed, configured, installed, write_status
+from .triggers import Triggers
 
 # these make the users and files everybody else's scripts expect
 _FIRST = (
@@ -32,14 +41,72 @@ _FIRST = (
     "passwd",
     "init-system-helpers",
 )
-_POLICY = "#!/bin/sh\n# no service is started while packages are configured\nexit 101\n"
-_TIMEOUT = 600.0
+# what dpkg runs scripts from that are not unpacked yet; debconf knows the name
+_NEW = "var/lib/dpkg/tmp.ci"
+_NO_RENAME = """#!/bin/sh
+# the files are unpacked already: a diversion is noted, rastos moves the files
+for word do
+    shift
+    test "$word" = --rename && word=--no-rename
+    set -- "$@" "$word"
+done
+exec /usr/bin/dpkg-divert "$@"
+"""
+PackageFile = Callable[[str], Path | None]
 
 
-def configure_packages(root: Path, names: Sequence[str], progress: Progress, *, epoch: int) -> None:
+def before_unpacking(root: Path, files: Mapping[str, Path], progress: Progress, *, epoch: int) -> set[str]:
+    """Run `prerm upgrade` of old versions and `preinst` of the packages in `files` (name → converted package).
+
+    The names whose preinst has run; those of the others run when they are configured: the tree has no shell yet, or not
+    what they pre-depend on. ExternalError: a script refused, nothing was unpacked.
+    """
+    packages, done = installed(root), configured(root)
+    if not files or not done or not (root / "usr/bin/sh").exists() or not (root / "usr/bin/dpkg").exists():
+        return set()
+    ran: set[str] = set()
+    folder = root / _NEW
+    with progress.step("running preinst scripts") as step, system_mounts(root), no_services(root):
+        write_status(root, packages, done)
+        try:
+            for name, path in files.items():
+                old = done.get(name, "")
+                scripted = any(line.endswith(".preinst") and line.startswith(INFO) for line in listing(path))
+                if not old and not scripted:
+                    continue
+                new = control_of(path)
+                fields = paragraph(new.get("control", (b"", 0))[0].decode("utf-8", "replace"))
+                if old and name in packages and packages[name].file(root, "prerm").is_file():
+                    run_script(root, packages[name], "prerm", ("upgrade", fields.get("Version", "")), epoch, step)
+                if "preinst" not in new or not _met(fields.get("Pre-Depends", ""), packages, done):
+                    continue
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                for kind, (content, mode) in new.items():
+                    (folder / kind).write_bytes(content)
+                    (folder / kind).chmod(0o755 if mode & 0o111 else 0o644)
+                arguments = ("upgrade", old, fields["Version"]) if old else ("install",)
+                run_script(root, Installed(fields, name), "preinst", arguments, epoch, step, program=f"/{_NEW}/preinst")
+                ran.add(name)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        step.outcome = f"{len(ran)} packages"
+    return ran
+
+
+def configure_packages(
+    root: Path,
+    names: Sequence[str],
+    progress: Progress,
+    *,
+    epoch: int,
+    begun: set[str] | frozenset[str] = frozenset(),
+    package_file: PackageFile = lambda name: None,
+) -> None:
     """Configure what is in `root` and not configured yet; `names` are configured again even if they are.
 
-    ExternalError names the package whose script failed, with its output; those before it stay configured.
+    `begun` are those whose preinst has run. ExternalError names the package whose script failed, with its output; those
+    before it stay configured.
     """
     packages = installed(root)
     if not packages:
@@ -47,36 +114,48 @@ def configure_packages(root: Path, names: Sequence[str], progress: Progress, *, 
     done = {name: version for name, version in configured(root).items() if name in packages}
     chosen = [n for n in packages if n in set(names) or done.get(n) != packages[n].fields["Version"]]
     write_status(root, packages, done)
+    takeover.put_back(root, packages)
     if not chosen:
-        with _no_services(root):  # takes away what a killed run left
+        with no_services(root):  # takes away what a killed run left
             return
     order = configuration_order(packages, chosen)
     label = "running maintainer scripts"
-    with progress.step(label, total=len(order), unit="packages") as step, system_mounts(root), _no_services(root):
+    with progress.step(label, total=len(order), unit="packages") as step, system_mounts(root), no_services(root):
+        triggers = Triggers(root, packages, order)
+        settled = False
         try:
             for number, name in enumerate(order):
                 step.advance(number, name)
-                if packages[name].file(root, "postinst").is_file():
-                    arguments = ("configure", done.get(name, ""))
-                    _run_script(root, packages[name], "postinst", arguments, epoch, step)
-                done[name] = packages[name].fields["Version"]
+                package = packages[name]
+                if name not in begun and package.file(root, "preinst").is_file():
+                    _late_preinst(root, package, done.get(name, ""), epoch, step, package_file)
+                if not settled:
+                    # before the first script that needs its files, and again at the end for late diversions
+                    takeover.settle(root, packages, order, package_file, step)
+                    settled = True
+                triggers.configuring(name)
+                if package.file(root, "postinst").is_file():
+                    run_script(root, package, "postinst", ("configure", done.get(name, "")), epoch, step)
+                done[name] = package.fields["Version"]
+                triggers.configured(name)
+            takeover.settle(root, packages, order, package_file, step)
         finally:
             write_status(root, packages, done)
         step.advance(len(order), "triggers")
-        for name, triggers in _activated(root, packages, order).items():
-            _run_script(root, packages[name], "postinst", ("triggered", " ".join(triggers)), epoch, step)
-        (root / "var/lib/dpkg/triggers/Unincorp").unlink(missing_ok=True)
+        for name, activated in triggers.pending().items():
+            run_script(root, packages[name], "postinst", ("triggered", " ".join(activated)), epoch, step)
         step.outcome = f"{len(order)} packages"
 
 
 def before_removal(root: Path, names: Sequence[str], progress: Progress, *, epoch: int) -> None:
-    """Run `prerm remove` of packages that libalpm is about to remove."""
+    """Run `prerm remove` of packages that libalpm is about to remove, and keep what others took over from them."""
     packages = installed(root)
+    takeover.keep(root, packages, names)
     chosen = [n for n in names if n in packages and packages[n].file(root, "prerm").is_file()]
     if chosen:
-        with progress.step("running removal scripts") as step, system_mounts(root), _no_services(root):
+        with progress.step("running removal scripts") as step, system_mounts(root), no_services(root):
             for name in chosen:
-                _run_script(root, packages[name], "prerm", ("remove",), epoch, step)
+                run_script(root, packages[name], "prerm", ("remove",), epoch, step)
 
 
 def configuration_order(packages: Mapping[str, Installed], chosen: Sequence[str]) -> list[str]:
@@ -90,7 +169,9 @@ def configuration_order(packages: Mapping[str, Installed], chosen: Sequence[str]
         fields = packages[name].fields
         texts = relations.depends(fields.get("Pre-Depends", ""), fields.get("Depends", ""))
         flat = [part for text in texts for part in (relations.alternatives_of(text) or (text,))]
-        wanted = {owner for part in flat for owner in providers.get(split_dependency(part).name, ())}
+        wanted = {
+            owner for part in flat for owner in providers.get(split_dependency(part).name.removesuffix(":any"), ())
+        }
         needs[name] = (wanted & set(chosen)) - {name}
     first = [name for name in _FIRST if name in needs]
     order: list[str] = list(first)
@@ -106,79 +187,36 @@ def configuration_order(packages: Mapping[str, Installed], chosen: Sequence[str]
             needs[cycle[1]].discard(cycle[0])
 
 
-def _activated(root: Path, packages: Mapping[str, Installed], changed: Sequence[str]) -> dict[str, list[str]]:
-    """Package → triggers it is interested in that `changed` or its scripts activated (deb-triggers(5))."""
-    interest: dict[str, list[str]] = {}
-    for name, package in packages.items():
-        for words in map(str.split, package.lines(root, "triggers")):
-            if len(words) > 1 and words[0].startswith("interest"):
-                interest.setdefault(words[1], []).append(name)
-    active: set[str] = set()
-    for name in changed:
-        for words in map(str.split, packages[name].lines(root, "triggers")):
-            if len(words) > 1 and words[0].startswith("activate"):
-                active.add(words[1])
-        paths = [trigger for trigger in interest if trigger.startswith("/")]
-        listed = packages[name].lines(root, "list") if paths else []
-        active |= {t for t in paths if any(line == t or line.startswith(t + "/") for line in listed)}
-    asked = root / "var/lib/dpkg/triggers/Unincorp"
-    if asked.is_file():
-        active |= {line.split()[0] for line in asked.read_text().splitlines() if line.strip()}
-    found: dict[str, list[str]] = {}
-    for trigger in sorted(active):
-        for name in interest.get(trigger, ()):
-            if packages[name].file(root, "postinst").is_file():
-                found.setdefault(name, []).append(trigger)
-    return found
-
-
-def _run_script(root: Path, package: Installed, script: str, arguments: Sequence[str], epoch: int, step: Step) -> None:
-    environment = {
-        "DEBIAN_FRONTEND": "noninteractive",
-        "DEBCONF_NONINTERACTIVE_SEEN": "true",
-        "DPKG_MAINTSCRIPT_PACKAGE": package.name,
-        "DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT": "1",
-        "DPKG_MAINTSCRIPT_ARCH": package.fields.get("Architecture", "amd64").replace("all", "amd64"),
-        "DPKG_MAINTSCRIPT_NAME": script,
-        "DPKG_RUNNING_VERSION": "1.21.22",
-        "DPKG_ADMINDIR": "/var/lib/dpkg",
-        "DPKG_ROOT": "",
-        "SYSTEMD_OFFLINE": "1",
-        "SOURCE_DATE_EPOCH": str(epoch),
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "LC_ALL": "C.UTF-8",
+def _met(field: str, packages: Mapping[str, Installed], done: Mapping[str, str]) -> bool:
+    """Whether something configured stands for every Pre-Depends; versions are the plan's business."""
+    there = {n for n in done if n in packages}
+    names = {
+        split_dependency(p).name for n in there for p in relations.provides(packages[n].fields.get("Provides", ""))
     }
-    path = f"/{INFO}/{package.stem}.{script}"
-    try:
-        run_in_root(
-            root,
-            [path, *arguments],
-            env=environment,
-            on_line=lambda line: step.note(f"{package.name}: {line}", "log"),
-            timeout=_TIMEOUT,
-            what=f"configure {package.name}",
-        )
-    except ExternalError as error:
-        raise ExternalError(
-            f"the {script} script of {package.name} failed ({' '.join(arguments).strip()}, status {error.status})",
-            on=root,
-            next_step="its last lines are below; the packages configured before it stay configured",
-            argv=error.argv,
-            status=error.status,
-            tail=error.tail,
-        ) from error
+    groups = relations.parse(field)
+    return all(any(part.name.partition(":")[0] in there | names for part in group) for group in groups)
 
 
-@contextmanager
-def _no_services(root: Path) -> Iterator[None]:
-    policy = root / "usr/sbin/policy-rc.d"
-    if policy.exists() and policy.read_text(errors="replace") != _POLICY:
-        yield
-        return
-    policy.parent.mkdir(parents=True, exist_ok=True)
-    policy.write_text(_POLICY)
-    policy.chmod(0o755)
+def _late_preinst(root: Path, package: Installed, old: str, epoch: int, step: Step, package_file: PackageFile) -> None:
+    """A preinst after the unpacking: it must not rename by diversion, and what it clears away comes back."""
+    own = [merged(line[1:]) for line in package.lines(root, "list") if line.startswith("/") and line != "/."]
+    before = [path for path in own if _there(root, path)]
+    divert = root / _NEW / "bin/dpkg-divert"
+    divert.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield
+        divert.write_text(_NO_RENAME)
+        divert.chmod(0o755)
+        arguments = ("upgrade", old, package.fields["Version"]) if old else ("install",)
+        run_script(root, package, "preinst", arguments, epoch, step, first=f"/{_NEW}/bin")
     finally:
-        policy.unlink(missing_ok=True)
+        shutil.rmtree(root / _NEW, ignore_errors=True)
+    gone = [path for path in before if not _there(root, path)]
+    if gone:
+        takeover.extract(root, package.name, {path: path for path in gone}, package_file, step)
+
+
+def _there(root: Path, path: str) -> bool:
+    return os.path.lexists(safe_join(root, path))
+
+
+__all__ = ["INFO", "before_removal", "before_unpacking", "configuration_order", "configure_packages"]

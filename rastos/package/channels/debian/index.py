@@ -20,9 +20,12 @@ from .relations import Relation
 from .versions import package_version
 
 # Part of every cache key: count up when database or packages would come out differently.
-FORMAT = 4
+FORMAT = 6
 # its postinst rewrites the tree; packages here are merged already and usr-is-merged stands in
 LEFT_OUT = frozenset({"usrmerge"})
+# the fields of a record that its package is made of
+CONVERTED = ("name", "version", "debian_version", "arch", "description", "url", "depends", "provides", "conflicts")
+_ALLOWED = "\nMulti-Arch: allowed\n"
 _ARCHITECTURES = {"amd64": "x86_64", "all": "any"}
 
 
@@ -45,6 +48,7 @@ class Record:
     depends: tuple[str, ...]
     provides: tuple[str, ...]
     conflicts: tuple[str, ...]
+    replaces: tuple[str, ...]
 
     @property
     def filename(self) -> str:
@@ -52,7 +56,18 @@ class Record:
         return f"{self.name}-{self.version}-{self.arch}.pkg.tar.zst"
 
 
-def records(index: str, uri: str) -> Iterator[Record]:
+def allowed_names(index: str) -> frozenset[str]:
+    """Packages that are Multi-Arch: allowed, which is what a dependency on `name:any` asks for."""
+    found = set()
+    position = index.find(_ALLOWED)
+    while position >= 0:
+        start = index.rfind("\nPackage: ", 0, position) + 1
+        found.add(index[start + 9 : index.find("\n", start)])
+        position = index.find(_ALLOWED, position + 1)
+    return frozenset(found)
+
+
+def records(index: str, uri: str, allowed: frozenset[str] = frozenset()) -> Iterator[Record]:
     """The packages of one Packages file whose archive is at `uri`; stanzas that cannot be mapped are left out."""
     for stanza in index.split("\n\n"):
         fields: dict[str, str] = {}
@@ -64,12 +79,12 @@ def records(index: str, uri: str) -> Iterator[Record]:
         if not name or name in LEFT_OUT or fields.get("Architecture") not in _ARCHITECTURES or "SHA256" not in fields:
             continue
         try:
-            yield _record(name, fields, uri)
+            yield _record(name, fields, uri, allowed)
         except (ValueError, KeyError):
             continue
 
 
-def _record(name: str, fields: Mapping[str, str], uri: str) -> Record:
+def _record(name: str, fields: Mapping[str, str], uri: str, allowed: frozenset[str]) -> Record:
     return Record(
         name=name,
         version=package_version(fields["Version"]),
@@ -83,9 +98,10 @@ def _record(name: str, fields: Mapping[str, str], uri: str) -> Record:
         sha256=fields["SHA256"],
         size=int(fields["Size"]),
         installed_size=int(fields.get("Installed-Size", "0")) * 1024,
-        depends=relations.depends(fields.get("Pre-Depends", ""), fields.get("Depends", "")),
+        depends=relations.depends(fields.get("Pre-Depends", ""), fields.get("Depends", ""), allowed=allowed),
         provides=relations.provides(fields.get("Provides", "")),
         conflicts=relations.conflicts(name, fields.get("Conflicts", ""), fields.get("Breaks", "")),
+        replaces=relations.replaces(fields.get("Replaces", "")),
     )
 
 
@@ -94,7 +110,7 @@ def merge(found: Iterable[Record]) -> dict[str, Record]:
     newest: dict[str, Record] = {}
     for record in found:
         known = newest.get(record.name)
-        if known is None or _compare(record.version, known.version) > 0:
+        if known is None or compare(record.version, known.version) > 0:
             newest[record.name] = record
     providers: dict[str, list[tuple[str, str]]] = {}
     for record in newest.values():
@@ -118,7 +134,7 @@ def _satisfying(group: str, providers: Mapping[str, list[tuple[str, str]]]) -> s
     for text in relations.alternatives_of(group) or ():
         wanted = split_dependency(text)
         for owner, version in providers.get(wanted.name, ()):
-            if not wanted.operator or (version and _holds(_compare(version, wanted.version), wanted.operator)):
+            if not wanted.operator or (version and holds(compare(version, wanted.version), wanted.operator)):
                 found.add(owner)
     return found
 
@@ -132,7 +148,8 @@ def split_dependency(text: str) -> Relation:
     return Relation(text)
 
 
-def _holds(comparison: int, operator: str) -> bool:
+def holds(comparison: int, operator: str) -> bool:
+    """Whether an order (-1, 0, 1) meets an operator of libalpm."""
     return {"<": comparison < 0, "<=": comparison <= 0, "=": comparison == 0, ">=": comparison >= 0}.get(
         operator, comparison > 0
     )
@@ -152,7 +169,8 @@ def _segments(text: str) -> Iterator[str]:
             start = position
 
 
-def _compare(one: str, two: str) -> int:
+def compare(one: str, two: str) -> int:
+    """-1, 0, 1 for mapped versions; faster than libalpm's way, for versions that `encode` made."""
     first, second = _key(one), _key(two)
     return (first > second) - (first < second)
 
@@ -193,7 +211,7 @@ def read_records(store: Path, names: Iterable[str]) -> dict[str, Record]:
         for name in names:
             for (body,) in connection.execute("SELECT body FROM record WHERE name = ?", (name,)):
                 values = json.loads(body)
-                for field in ("depends", "provides", "conflicts"):
+                for field in ("depends", "provides", "conflicts", "replaces"):
                     values[field] = tuple(values[field])
                 found[name] = Record(**values)
     finally:
@@ -241,4 +259,16 @@ def _desc(record: Record) -> str:
     return "".join(out)
 
 
-__all__ = ["FORMAT", "Record", "essential_names", "merge", "read_records", "records", "write_index"]
+__all__ = [
+    "FORMAT",
+    "Record",
+    "allowed_names",
+    "compare",
+    "essential_names",
+    "holds",
+    "merge",
+    "read_records",
+    "records",
+    "split_dependency",
+    "write_index",
+]

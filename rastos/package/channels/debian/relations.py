@@ -11,17 +11,20 @@ package satisfying one of them provides:
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import lru_cache
 
 from .versions import encode
 
 _ANY = "any:"
+# qualifiers that every package of a tree of one architecture meets
+_NATIVE = ("native", "amd64", "all")
 _OPERATORS = {"<<": "<", "<=": "<=", "=": "=", ">=": ">=", ">>": ">", "<": "<=", ">": ">="}
 _WORDS = {"<": "lt", "<=": "le", "=": "eq", ">=": "ge", ">": "gt"}
 _SIGNS = {word: sign for sign, word in _WORDS.items()}
 _RELATION = re.compile(
-    r"\s*([A-Za-z0-9][A-Za-z0-9+.-]*)(?::[a-z0-9-]+)?\s*(?:\(\s*(<<|<=|>=|>>|=|<|>)\s*([^\s)]+)\s*\))?"
+    r"\s*([A-Za-z0-9][A-Za-z0-9+.-]*)(?::([a-z0-9-]+))?\s*(?:\(\s*(<<|<=|>=|>>|=|<|>)\s*([^\s)]+)\s*\))?"
     r"\s*(?:\[[^]]*\])?\s*(?:<[^>]*>)*\s*"
 )
 
@@ -50,7 +53,9 @@ def parse(field: str) -> tuple[tuple[Relation, ...], ...]:
             found = _RELATION.fullmatch(text)
             if not found:
                 raise ValueError(f"not a Debian relation: {text.strip()!r}")
-            name, operator, version = found.groups()
+            name, qualifier, operator, version = found.groups()
+            if qualifier and qualifier not in _NATIVE:
+                name = f"{name}:{qualifier}"
             relation = Relation(name, _OPERATORS[operator], encode(version)) if operator else Relation(name)
             if relation not in group:
                 group.append(relation)
@@ -78,9 +83,14 @@ def alternatives_of(depend: str) -> tuple[str, ...] | None:
     return tuple(found)
 
 
-def depends(*fields: str) -> tuple[str, ...]:
-    """Depends and Pre-Depends as dependency strings, without repetition, in order."""
-    return tuple(dict.fromkeys(group_name(group) for field in fields if field for group in parse(field)))
+def depends(*fields: str, allowed: Set[str] = frozenset()) -> tuple[str, ...]:
+    """Depends and Pre-Depends as dependency strings, without repetition, in order.
+
+    `name:any` is met by `name` if that is one of `allowed` (Multi-Arch: allowed) and by nothing otherwise, as in dpkg;
+    `name:i386` by nothing in a tree of one architecture.
+    """
+    groups = (group for field in fields if field for group in parse(field))
+    return tuple(dict.fromkeys(group_name(_unqualified(group, allowed)) for group in groups))
 
 
 def provides(field: str) -> tuple[str, ...]:
@@ -90,6 +100,34 @@ def provides(field: str) -> tuple[str, ...]:
 
 def conflicts(name: str, *fields: str) -> tuple[str, ...]:
     """Breaks and Conflicts together, without those against the package itself."""
-    return tuple(
-        dict.fromkeys(str(group[0]) for field in fields if field for group in parse(field) if group[0].name != name)
-    )
+    return tuple(text for text in _against(*fields) if _name(text) != name)
+
+
+def replaces(field: str) -> tuple[str, ...]:
+    """Replaces: packages whose files may be taken over; nothing is removed because of it."""
+    return _against(field)
+
+
+def _against(*fields: str) -> tuple[str, ...]:
+    """Relations that hold against a name whatever its architecture; other architectures than ours aren't there."""
+    found: dict[str, None] = {}
+    for relation in (group[0] for field in fields if field for group in parse(field)):
+        name, _, qualifier = relation.name.partition(":")
+        if qualifier in ("", "any"):
+            found[str(Relation(name, relation.operator, relation.version))] = None
+    return tuple(found)
+
+
+def _name(text: str) -> str:
+    return re.split("[<>=]", text, maxsplit=1)[0]
+
+
+def _unqualified(group: tuple[Relation, ...], allowed: Set[str]) -> tuple[Relation, ...]:
+    if not any(":" in relation.name for relation in group):
+        return group
+    plain = []
+    for relation in group:
+        name, _, qualifier = relation.name.partition(":")
+        met = qualifier == "any" and name in allowed
+        plain.append(Relation(name, relation.operator, relation.version) if met else relation)
+    return tuple(dict.fromkeys(plain))

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from rastos.errors import ExternalError, IntegrityError
+from rastos.errors import IntegrityError
 from rastos.host import Request, fetch, run, sha256_file
 
 from .control import paragraph, without_signature
 from .sources import Source
+
+# gpgv's words (doc/DETAILS of GnuPG) for signatures that must not count
+_REFUSED = {"BADSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class Release:
     digests: dict[str, tuple[str, int]]
 
 
+class UnknownKeyError(IntegrityError):
+    """The index is signed, by a key that the keyring does not have."""
+
+
 def verify(inrelease: Path, source: Source, *, now: float) -> Release:
     """Check signature and validity of a fetched InRelease. IntegrityError: nothing of it may be used."""
     if not source.keyring.is_file():
@@ -33,18 +40,22 @@ def verify(inrelease: Path, source: Source, *, now: float) -> Release:
             on=source.keyring,
             next_step="install debian-archive-keyring, or name a keyring in packages.toml",
         )
-    try:
-        run(
-            ["gpgv", "--quiet", "--keyring", source.keyring, inrelease],
-            what="verify the signature of the archive index",
-        )
-    except ExternalError as error:
-        raise IntegrityError(
+    argv: list[str | Path] = ["gpgv", "--status-fd", "1", "--keyring", source.keyring, inrelease]
+    result = run(argv, check=False, what="verify the signature of the archive index")
+    said = {line.split()[1] for line in result.stdout.splitlines() if line.startswith("[GNUPG:] ")}
+    # as apt: one good signature is enough, the archive signs with the keys of several releases
+    if not {"GOODSIG", "VALIDSIG"} <= said or said & _REFUSED:
+        unknown = "NO_PUBKEY" in said and not said & _REFUSED
+        kind = UnknownKeyError if unknown else IntegrityError
+        step = f"nothing of it was used; check the address and the keyring {source.keyring}"
+        if unknown:
+            step += ", or name one that has its key: keyring = … of this channel in packages.toml"
+        raise kind(
             "the index of the archive is not signed by a key of the keyring",
             on=f"{source.dists}/InRelease",
-            next_step=f"nothing of it was used; check the address and the keyring {source.keyring}",
-            detail=error.tail,
-        ) from error
+            next_step=step,
+            detail=result.stderr,
+        )
     fields = paragraph(without_signature(inrelease.read_text(encoding="utf-8", errors="replace")))
     until = fields.get("Valid-Until")
     if until and parsedate_to_datetime(until).timestamp() < now:

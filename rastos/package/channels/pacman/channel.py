@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,11 @@ from rastos.errors import ExternalError, HostError, IntegrityError, RastosError,
 from rastos.progress import Progress
 
 from ...database import SyncIndex
+from ...lockfile import LockedFile
 from ...manifest import ChannelSpec
 from .. import SyncDatabase, Wanted
 from ..signatures import LARGEST as LARGEST_SIGNATURE
-from ..signatures import Signature, verify_detached
+from ..signatures import Signature, signer, verify_detached
 from .configuration import read_configuration
 from .database import LARGEST, Seen, build_dates, read_seen, refuse_older, write_seen
 from .keyring import ChannelKeyring, NoKeyring
@@ -28,10 +28,19 @@ if TYPE_CHECKING:
 
 
 class PacmanChannel:
-    """See `Channel`. The repository's name is the channel's name. `allow_older`: take a database from before the one seen."""
+    """See `Channel`. The repository's name is the channel's name.
+
+    `keys`: where its keyring is kept (default: in its cache); `allow_older`: take a database from before the one seen.
+    """
 
     def __init__(
-        self, spec: ChannelSpec, cache: Path, *, settings: Settings | None = None, allow_older: bool = False
+        self,
+        spec: ChannelSpec,
+        cache: Path,
+        *,
+        settings: Settings | None = None,
+        keys: Path | None = None,
+        allow_older: bool = False,
     ) -> None:
         self.name = spec.name
         self.spec = spec
@@ -40,7 +49,7 @@ class PacmanChannel:
         self.settings = settings or settings_of(spec)
         self.mirrors = Mirrors(self.settings.servers, cache / "mirrors.json")
         self.keyring = ChannelKeyring(
-            spec.name, cache / "keys", self.settings.keyring, spec.trusted, self.settings.gnupg
+            spec.name, keys or cache / "keys", self.settings.keyring, spec.trusted, self.settings.gnupg
         )
 
     @property
@@ -98,28 +107,18 @@ class PacmanChannel:
         """
         fetch_packages(self, packages, into, progress)
 
+    def locate(self, names: Sequence[str]) -> dict[str, LockedFile]:
+        """The files as the database names them; signers from the signatures in it."""
+        index = SyncIndex.load(self.database, self.name)
+        found = [index.record(name) for name in names if name in index]
+        return {r.name: LockedFile(r.filename, r.sha256, r.download_size, signer(r.signature)) for r in found}
+
     def configure(self, root: Path, packages: Sequence[str], progress: Progress) -> None:
         """Nothing: libalpm has run the packages' own scripts."""
 
     def display_version(self, version: str) -> str:
         """As it is."""
         return version
-
-    def at(self, day: datetime.date) -> PacmanChannel:
-        """The channel as it was on a day, from its dated archive. UserError: it has none."""
-        if not self.spec.archive:
-            raise UserError(
-                "this channel has no dated archive",
-                on=f"[channels.{self.name}]",
-                next_step='name one: archive = "https://…/{date}/$repo/os/$arch"',
-            )
-        address = self.spec.archive.replace("{date}", f"{day:%Y/%m/%d}")
-        spec = replace(self.spec, server=(address,), cache_server=(), config=None, mirrorlist=None)
-        server = settings_of(spec).servers
-        settings = replace(self.settings, servers=server, cache_servers=())
-        found = PacmanChannel(spec, self.cache / f"{day:%Y-%m-%d}", settings=settings, allow_older=True)
-        found.keyring = self.keyring
-        return found
 
     def refresh_keyring(self, progress: Progress) -> bool:
         """Bring the keyring up to date; whether it changed. UserError: the channel names no keyring package."""

@@ -119,9 +119,15 @@ class ChannelKeyring:
 
         IntegrityError: it doesn't, or it is older than the one in use. UserError: nothing to judge it by.
         """
-        from rastos.host import sha256_file, working_directory, write_atomic
+        from rastos.host import locked
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / "lock", f"renewing the keyring of {self.channel}", wait=60.0):
+            return self._accept(package, signature, name)
+
+    def _accept(self, package: Path, signature: Path, name: str) -> bool:
+        from rastos.host import sha256_file, working_directory, write_atomic
+
         current = self.accepted
         found = unpack(package, name)
         ring, named = choose(found, name, package)

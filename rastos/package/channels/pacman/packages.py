@@ -29,7 +29,9 @@ def fetch_packages(channel: PacmanChannel, packages: Sequence[Wanted], into: Pat
 
     into.mkdir(parents=True, exist_ok=True)
     index = SyncIndex.load(channel.database, channel.name)
-    embedded = {item.name: index.record(item.name).signature for item in packages if item.name in index}
+    known = {item.name: index.record(item.name) for item in packages if item.name in index}
+    # a locked file may be another one than the database names
+    embedded = {item.name: known[item.name].signature for item in packages if _is_that(known.get(item.name), item)}
     missing = []
     for package in packages:
         path = into / safe_filename(package.filename, channel.name)
@@ -45,6 +47,10 @@ def fetch_packages(channel: PacmanChannel, packages: Sequence[Wanted], into: Pat
             _download_signatures(channel, needed)
         for package in packages:
             _verified(channel, package, embedded.get(package.name, ""), into, work, progress)
+
+
+def _is_that(record: PackageRecord | None, wanted: Wanted) -> bool:
+    return record is not None and record.filename == wanted.filename
 
 
 def fetch_keyring_package(channel: PacmanChannel, record: PackageRecord, work: Path) -> tuple[Path, Path]:

@@ -1,0 +1,100 @@
+"""The sets of packages.toml: each installs with every maintainer script and boots with no failed unit; its parts work."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.boot.conftest import Rastos
+
+Made = Callable[[str], Path]
+
+SERVER = """
+set -e
+nft add table inet t && nft list tables | grep -q 'inet t'
+chronyc -n tracking >/dev/null; test "$(systemctl is-active chrony)" = active; ! test -e /lib/systemd/systemd-timesyncd
+sudo -n true; tmux new-session -d 'sleep 9'; tmux kill-server; vim --version | grep -q 'IMproved'; htop --version
+python3 -c 'import ssl, sqlite3, ctypes'; curl --version; crun --version
+test -z "$(ls -A /usr/share/vim/vim90/doc/*.vim-tiny 2>/dev/null)"
+"""
+DESKTOP = """
+set -e
+test "$(systemctl is-active greetd)" = active; pgrep agreety
+install -d -m 700 /run/user/0; export XDG_RUNTIME_DIR=/run/user/0 WLR_BACKENDS=headless WLR_RENDERER=pixman
+export WLR_LIBINPUT_NO_DEVICES=1
+printf 'output HEADLESS-1 resolution 640x480\\nexec foot sh -c "echo shown > /run/shown; sleep 60"\\n' > /run/sway.conf
+sway -c /run/sway.conf >/run/sway.log 2>&1 & pid=$!
+for i in $(seq 60); do test -e /run/shown && break; sleep 1; done
+test -e /run/shown || { cat /run/sway.log; exit 1; }
+export SWAYSOCK=$(ls /run/user/0/sway-ipc.*); swaymsg -t get_tree | grep -q '"app_id": "foot"'; kill $pid; wait $pid || true
+"""
+BUILDER = """
+set -e
+cd /var/tmp; printf 'int main(void){return 0;}' > x.c; gcc -O2 -o x x.c; ./x; git init -q repo
+id builder >/dev/null 2>&1 || useradd -r -m -d /var/lib/builder builder
+mkdir -p pkg && cd pkg && cat > PKGBUILD <<'END'
+pkgname=hello
+pkgver=1
+pkgrel=1
+arch=(any)
+package() { install -D /var/tmp/x "$pkgdir/usr/bin/hello-rastos"; }
+END
+chown -R builder . && runuser -u builder -- env PKGDEST=$PWD PKGEXT=.pkg.tar.zst makepkg -d
+bsdtar -tf hello-1-1-any.pkg.tar.zst | grep -q usr/bin/hello-rastos
+"""
+CHECKS = {"server": SERVER, "desktop": DESKTOP, "builder": BUILDER}
+
+
+@pytest.fixture(scope="module")
+def container_kernel(rastos: Rastos) -> None:
+    rastos("kernel", "build", "--profile", "container", "--json")
+
+
+@pytest.fixture(scope="module")
+def made(rastos: Rastos, container_kernel: None, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The image of a profile; RASTOS_TEST_IMAGES keeps them from one run to the next."""
+    kept = os.environ.get("RASTOS_TEST_IMAGES")
+    place = Path(kept) if kept else tmp_path_factory.mktemp("sets")
+
+    def image(profile: str) -> Path:
+        path = place / f"{profile}.qcow2"
+        rastos("image", "create", "--profile", profile, "--output", path, "--force")
+        return path
+
+    return image
+
+
+@pytest.mark.parametrize("profile", sorted(CHECKS))
+def test_set_boots_clean_and_works(rastos: Rastos, made: Made, profile: str) -> None:
+    image = made(profile)
+    text = rastos("image", "test", "--direct", "--image", image, "--run", CHECKS[profile], "--json")
+    report = json.loads(text)
+    assert report["passed"]
+    checks = {check["name"] for check in report["checks"]}
+    assert "system is running, no failed units" in checks
+
+
+@pytest.mark.parametrize("profile", sorted(CHECKS))
+def test_every_package_of_the_set_is_configured(rastos: Rastos, made: Made, profile: str) -> None:
+    """dpkg's own view of the tree: everything installed, nothing half done."""
+    image = made(profile)
+    ask = r"dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n'; dpkg --audit"
+    seen = rastos("image", "boot", "--image", image, "--", ask)
+    lines = [line for line in seen.splitlines() if line.strip()]
+    packages = [line.split() for line in lines if line.startswith("ii ")]
+    assert len(packages) > 120
+    assert len(packages) == len(lines), [line for line in lines if not line.startswith("ii ")]
+
+
+def test_the_images_are_made_by_the_profiles_of_the_project() -> None:
+    root = Path(__file__).parents[2]
+    for name in CHECKS:
+        text = (root / "profiles/image" / f"{name}.toml").read_text()
+        assert f'sets = ["{name}"]' in text
+        assert "systemd-boot-check-no-failures.service" in text
+    assert subprocess.run(["grep", "-q", "^exclude", root / "packages.toml"], check=False).returncode == 0

@@ -1,0 +1,80 @@
+"""The documentation knows every command and every key."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from rastos.package.manifest.keys import MANIFEST, Key
+from tests.conftest import ROOT
+
+DOCS = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+
+
+def _names(keys: tuple[Key, ...]) -> set[str]:
+    return {key.name for key in keys} | {name for key in keys for name in _names(key.table)}
+
+
+def test_every_key_of_the_manifest_is_documented() -> None:
+    known = set(re.findall(r"`(\w+)`", DOCS["manifest.md"])) | set(re.findall(r"\b(\w+) = ", DOCS["manifest.md"]))
+    assert not _names(MANIFEST) - known
+
+
+def test_the_manifest_shown_is_one(tmp_path: object) -> None:
+    from pathlib import Path
+
+    from rastos.package import load_manifest
+
+    blocks = re.findall(r"```toml\n(.*?)```", DOCS["manifest.md"], re.DOTALL)
+    whole = next(block for block in blocks if "[channels.core]" in block)
+    folder = Path(str(tmp_path))
+    (folder / "hosts").mkdir()
+    (folder / "hosts/one.toml").write_text("schema = 1\n")
+    (folder / "packages.toml").write_text(whole)
+    manifest = load_manifest(folder / "packages.toml")
+    assert manifest.used_sets == ("server",) and manifest.hooks and manifest.replace and manifest.pin
+
+
+def _leaves(command: click.Command, words: tuple[str, ...]) -> set[str]:
+    if not isinstance(command, click.Group):
+        return {" ".join(words)}
+    context = click.Context(command)
+    found: set[str] = set()
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None
+        found |= _leaves(below, (*words, name))
+    return found
+
+
+def test_every_package_command_has_an_example() -> None:
+    from rastos.cli.package import package
+
+    text = "\n".join(DOCS.values())
+    assert not [name for name in sorted(_leaves(package, ("rastos", "package"))) if name not in text]
+
+
+def test_options_of_examples_exist() -> None:
+    from rastos.cli.app import cli
+
+    wrong = []
+    for line in "\n".join(DOCS.values()).splitlines():
+        for example in re.findall(r"(?:^|\s{2,}|`)(rastos [a-z](?:(?!  )[^#`])*)", line):
+            words = example.split()
+            command: click.Command | None = cli
+            context = click.Context(cli)
+            while isinstance(command, click.Group) and len(words) > 1:
+                words = words[1:]
+                command = command.get_command(context, words[0])
+            if command is None:
+                wrong.append(example)
+                continue
+            known = {option for item in command.params for option in (*item.opts, *item.secondary_opts)}
+            used = (
+                [word for word in words[: words.index("--")] if word.startswith("-")]
+                if "--" in words
+                else [word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+            )
+            wrong += [f"{example.strip()}: {option}" for option in used if option not in {*known, "--help"}]
+    assert not wrong
