@@ -90,6 +90,12 @@ def open_channels(
     return channels + [_open(spec, cache, keys) for spec in ordered]
 
 
+def allows(channel: Channel, what: str) -> bool:
+    """Whether a channel may be used for sync, search, install or upgrade (`Usage` of pacman.conf)."""
+    ask = getattr(channel, "allows", None)
+    return ask is None or bool(ask(what))
+
+
 def alternatives_of(dependency: str) -> tuple[str, ...] | None:
     """The alternatives behind a dependency that stands for several, preferred first; None for a plain one."""
     if not dependency.startswith("any:"):
@@ -144,4 +150,4 @@ def _of_host(cache: Path) -> list[Channel]:
     )
 
 
-__all__ = ["Channel", "SyncDatabase", "Wanted", "alternatives_of", "open_channels", "safe_filename"]
+__all__ = ["Channel", "SyncDatabase", "Wanted", "allows", "alternatives_of", "open_channels", "safe_filename"]
