@@ -12,7 +12,7 @@ from rastos.host.run import Completed, Popen, find_program, require_programs, ru
 
 if TYPE_CHECKING:
     from rastos.host.capabilities import Finding, survey
-    from rastos.host.download import Request, fetch, fetch_all
+    from rastos.host.download import Request, Transfer, Validators, fetch, fetch_all, fetch_if_changed
     from rastos.host.files import (
         copy_file,
         digest_of,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _OWNERS = {
     "capabilities": ("Finding", "survey"),
-    "download": ("Request", "fetch", "fetch_all"),
+    "download": ("Request", "Transfer", "Validators", "fetch", "fetch_all", "fetch_if_changed"),
     "files": (
         "copy_file",
         "digest_of",
@@ -69,6 +69,8 @@ __all__ = [
     "Privilege",
     "Request",
     "SystemPackage",
+    "Transfer",
+    "Validators",
     "attached",
     "bound",
     "copy_file",
@@ -77,6 +79,7 @@ __all__ = [
     "exchange",
     "fetch",
     "fetch_all",
+    "fetch_if_changed",
     "find_program",
     "how_to_install",
     "locked",

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .target import Target, target_for
     from .transaction import Result, apply_plan
     from .tree_digest import Difference, Leaf, digest_of_leaves, digest_of_tree, manifest_of_tree, tree_differences
+    from .trust import ChannelKey, channel_keys, refresh_keys
     from .undo import Undo, plan_undo
     from .verification import Finding, Verification, altered_packages, verify
 
@@ -180,6 +181,11 @@ _HOMES = {
         "manifest_of_tree",
         "tree_differences",
     ),
+    "trust": (
+        "ChannelKey",
+        "channel_keys",
+        "refresh_keys",
+    ),
     "undo": (
         "Undo",
         "plan_undo",
@@ -200,6 +206,7 @@ __all__ = [
     "Capture",
     "Change",
     "Channel",
+    "ChannelKey",
     "ChannelSpec",
     "Cleaning",
     "ConfigFile",
@@ -245,6 +252,7 @@ __all__ = [
     "apply_plan",
     "bundle_channels",
     "capture",
+    "channel_keys",
     "chosen_config",
     "chosen_entry",
     "clean",
@@ -276,6 +284,7 @@ __all__ = [
     "planned_changes",
     "read_local",
     "read_lockfile",
+    "refresh_keys",
     "remove_packages",
     "satisfies",
     "save",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from rastos.errors import UserError
 from rastos.progress import Progress
 
-from .channels import Channel, alternatives_of
+from .channels import Channel, allows, alternatives_of
 from .database import SyncIndex, read_local
 from .lockfile import Lockfile
 from .manifest import Constraint, DeclaredPackage, Facts, Manifest
@@ -106,8 +106,9 @@ def load_indexes(channels: Sequence[Channel], progress: Progress, *, offline: bo
 
 def rules_of(manifest: Manifest | None, declared: Iterable[DeclaredPackage], channels: Sequence[Channel]) -> Rules:
     """The manifest's rules and the demands of what is declared, as the resolver takes them."""
+    upgradable = frozenset(channel.name for channel in channels if allows(channel, "upgrade"))
     if manifest is None:
-        return Rules()
+        return Rules(upgradable=upgradable)
     constraints: dict[str, tuple[Constraint, ...]] = dict(manifest.pin)
     allowed: dict[str, frozenset[str]] = {}
     local = frozenset(channel.name for channel in channels if _is_local(channel))
@@ -117,8 +118,6 @@ def rules_of(manifest: Manifest | None, declared: Iterable[DeclaredPackage], cha
         if item.source:
             others = frozenset(channel.name for channel in channels) - local
             allowed[item.name] = others if item.source == "official" else local
-    usage = {name: spec.usage for name, spec in manifest.channels.items()}
-    upgradable = frozenset(c.name for c in channels if {"all", "upgrade"} & set(usage.get(c.name, ("all",))))
     return Rules(
         prefer=manifest.prefer,
         replace=manifest.replace,

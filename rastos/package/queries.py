@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rastos.errors import UserError
 from rastos.progress import Progress
 
-from .channels import Channel
+from .channels import Channel, allows
 from .database import read_local
 from .manifest import near
 from .plan import shown_version
@@ -78,7 +78,8 @@ def search(
             ) from error
     found = []
     by_name = {channel.name: channel for channel in channels}
-    for index in load_indexes(channels, progress, offline=offline):
+    searched = [channel for channel in channels if allows(channel, "search")]
+    for index in load_indexes(searched, progress, offline=offline):
         for name, body in index.bodies():
             text = name.encode() + b"\n" + _description(body)
             if all(pattern.search(text) for pattern in patterns):

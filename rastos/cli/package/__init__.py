@@ -29,6 +29,8 @@ COMMANDS = {
     "aur": ("aur", "aur", "Recipes of the AUR: search, read, build."),
     "search": ("query", "search", "Find packages of the channels by name and description."),
     "info": ("query", "info", "Everything known of one package."),
+    "keys": ("keys", "keys", "Whom the channels trust: list, import, trust, refresh."),
+    "repo": ("repo", "repo", "The repository of packages built here: add, remove, list, sign, serve."),
     "history": ("history", "show_history", "Who changed which packages, when, and how it ended."),
     "undo": ("history", "undo", "Bring a tree back to what it was before a change."),
 }

@@ -80,13 +80,20 @@ def open_channels(
             raise UserError("the host's own channels have no dated archive", next_step=step)
         return channels + _of_host(cache)
     ordered = sorted(manifest.channels.values(), key=lambda spec: (spec.priority, spec.name))
+    keys = cache
     if as_of:
         from . import dated
 
         # a cache of its own: the index of a past day must not look like a replayed one of today
         cache = cache / "dated" / "".join(letter for letter in as_of if letter.isdigit())
         ordered = [dated.as_of(spec, as_of) for spec in ordered]
-    return channels + [_open(spec, cache) for spec in ordered]
+    return channels + [_open(spec, cache, keys) for spec in ordered]
+
+
+def allows(channel: Channel, what: str) -> bool:
+    """Whether a channel may be used for sync, search, install or upgrade (`Usage` of pacman.conf)."""
+    ask = getattr(channel, "allows", None)
+    return ask is None or bool(ask(what))
 
 
 def alternatives_of(dependency: str) -> tuple[str, ...] | None:
@@ -105,7 +112,7 @@ def safe_filename(name: str, on: object) -> str:
     return name
 
 
-def _open(spec: ChannelSpec, cache: Path) -> Channel:
+def _open(spec: ChannelSpec, cache: Path, keys: Path) -> Channel:
     if spec.kind == "debian":
         from .debian import DebianChannel, explicit, from_host
 
@@ -122,7 +129,8 @@ def _open(spec: ChannelSpec, cache: Path) -> Channel:
         return LocalChannel(LocalRepository(Path(spec.server[0]), spec.name))
     from .pacman import PacmanChannel
 
-    return PacmanChannel(spec, cache / "channels" / spec.name)
+    # the keys of today know better than those of a past day whom to trust
+    return PacmanChannel(spec, cache / "channels" / spec.name, keys=keys / "channels" / spec.name / "keys")
 
 
 def _of_host(cache: Path) -> list[Channel]:
@@ -130,15 +138,16 @@ def _of_host(cache: Path) -> list[Channel]:
         from .debian import DebianChannel, from_host
 
         return [DebianChannel(cache / "channels" / "debian", from_host())]
-    mirrors = Path("/etc/pacman.d/mirrorlist")
-    if mirrors.is_file():
+    configuration = Path("/etc/pacman.conf")
+    if configuration.is_file():
         from .pacman import host_channels
 
-        return list(host_channels(mirrors, cache / "channels"))
+        if found := host_channels(configuration, cache / "channels"):
+            return list(found)
     raise HostError(
         "this host's distribution has no default channel",
         next_step="name one in packages.toml: [channels.NAME] kind, server",
     )
 
 
-__all__ = ["Channel", "SyncDatabase", "Wanted", "alternatives_of", "open_channels", "safe_filename"]
+__all__ = ["Channel", "SyncDatabase", "Wanted", "allows", "alternatives_of", "open_channels", "safe_filename"]

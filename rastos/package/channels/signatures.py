@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rastos.errors import IntegrityError
 
+LARGEST = 1 << 16  # bytes of a signature file
 _ARMOUR = re.compile(rb"-----BEGIN PGP [A-Z ]+-----.*?\n\r?\n(.*?)(?:\n=[^\n]+)?\n-----END PGP", re.DOTALL)
 # gpgv's status words (doc/DETAILS of GnuPG) that refuse a signature, whatever else it says
 _REFUSED = {
@@ -22,23 +24,41 @@ _REFUSED = {
 }
 
 
-def verify_detached(path: Path, signature: Path, keyring: Path, work: Path, what: str) -> None:
+@dataclass(frozen=True)
+class Signature:
+    """A good signature: the primary key behind it (fingerprint) and when it was made (seconds since 1970)."""
+
+    fingerprint: str
+    made: int
+
+
+def verify_detached(path: Path, signature: Path, keyring: Path, work: Path, what: str) -> tuple[Signature, ...]:
     """Raise IntegrityError, saying why, unless `signature` over `path` is good and by a valid key of `keyring`."""
     from rastos.host import run, working_directory
 
     with working_directory(work, "keyring-") as folder:
-        ring = folder / "keyring.gpg"
-        ring.write_bytes(_binary(keyring.read_bytes()))
-        argv: list[str | Path] = ["gpgv", "--homedir", folder, "--status-fd", "1", "--keyring", ring, signature, path]
+        ring = keyring
+        content = keyring.read_bytes()
+        if not content[:1] or content[0] < 0x80:  # OpenPGP packets begin with the high bit set
+            ring = folder / "keyring.gpg"
+            ring.write_bytes(_binary(content))
+        argv: list[str | Path] = ["gpgv", "--homedir", folder, "--status-fd", "1"]
+        argv += ["--keyring", ring.absolute(), signature, path]
         result = run(argv, check=False, what=f"check the signature of {what}")
-    words = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("[GNUPG:] ")]
+    lines = [line.split()[1:] for line in result.stdout.splitlines() if line.startswith("[GNUPG:] ")]
+    words = {line[0] for line in lines if line}
     reason = next((text for word, text in _REFUSED.items() if word in words), "")
-    if result.status != 0 or reason or not {"GOODSIG", "VALIDSIG"} <= set(words):
+    if result.status != 0 or reason or not {"GOODSIG", "VALIDSIG"} <= words:
+        unknown = next((line[1] for line in lines if line[0] == "NO_PUBKEY" and len(line) > 1), "")
         raise IntegrityError(
             f"{what}: {reason or 'the signature could not be verified'}",
-            on=f"{path.name}, keyring {keyring}",
+            on=f"{path.name}, {f'key {unknown}, ' if unknown else ''}keyring {keyring}",
             next_step="nothing was installed; check the keyring and where the file came from",
         )
+    # VALIDSIG fingerprint date seconds expires version reserved algorithm hash class primary-fingerprint
+    return tuple(
+        Signature(line[10] if len(line) > 10 else line[1], int(line[3])) for line in lines if line[0] == "VALIDSIG"
+    )
 
 
 def signer(signature: str) -> str:

@@ -54,6 +54,11 @@ class DebianChannel:
         self._begun: dict[Path, set[str]] = {}
         self._taken: dict[str, Path] = {}
 
+    @property
+    def keyrings(self) -> tuple[Path, ...]:
+        """The keyring files its suites are checked against."""
+        return tuple(dict.fromkeys(source.keyring for source in self._sources))
+
     def refresh(self, progress: Progress, *, offline: bool = False) -> SyncDatabase:
         """Verify the index of every suite and bring the database up to date; unchanged indexes rebuild nothing.
 
