@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         merge_config,
         settle_config,
     )
+    from .conflicts import FileConflict, FileConflictError
     from .database import read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .package_cache import Cleaning, clean, plan_cleaning
     from .plan import Change, Plan, PlannedPackage, shown_version
     from .planning import Decide, plan_change, plan_manifest
+    from .policy import ManifestHook, TransactionPolicy
     from .queries import InstalledPackage, PackageInfo, info, installed, search
     from .repository import LocalPackage, LocalRepository
     from .resolve import Question
@@ -79,6 +81,10 @@ _HOMES = {
         "find_config_files",
         "merge_config",
         "settle_config",
+    ),
+    "conflicts": (
+        "FileConflict",
+        "FileConflictError",
     ),
     "database": ("read_local",),
     "graph": (
@@ -144,6 +150,10 @@ _HOMES = {
         "plan_change",
         "plan_manifest",
     ),
+    "policy": (
+        "ManifestHook",
+        "TransactionPolicy",
+    ),
     "queries": (
         "InstalledPackage",
         "PackageInfo",
@@ -202,6 +212,8 @@ __all__ = [
     "Edge",
     "Edit",
     "Facts",
+    "FileConflict",
+    "FileConflictError",
     "Finding",
     "Graph",
     "History",
@@ -214,6 +226,7 @@ __all__ = [
     "LockedPackage",
     "Lockfile",
     "Manifest",
+    "ManifestHook",
     "Merge",
     "Orphans",
     "Owner",
@@ -227,6 +240,7 @@ __all__ = [
     "Result",
     "SyncDatabase",
     "Target",
+    "TransactionPolicy",
     "Undo",
     "Verification",
     "Wanted",

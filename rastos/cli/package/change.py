@@ -66,7 +66,13 @@ def plan(
 
 @click.command()
 @_wish_options
-@click.option("--engine", type=click.Choice(["auto", "libalpm", "pacman"]), default="auto", hidden=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "libalpm", "pacman"]),
+    default="auto",
+    envvar="RASTOS_ENGINE",
+    help="Who changes the tree: libalpm through its binding, the pacman program, or what works here.",
+)
 @dry_run_option
 @json_option
 @click.pass_obj
