@@ -24,10 +24,10 @@ if TYPE_CHECKING:
         merge_config,
         settle_config,
     )
+    from .conflicts import FileConflict, FileConflictError
     from .database import read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
-    from .inspection import inspect_package
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
     from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .package_cache import Cleaning, clean, plan_cleaning
     from .plan import Change, Plan, PlannedPackage, shown_version
     from .planning import Decide, load_indexes, plan_change, plan_manifest
+    from .policy import ManifestHook, TransactionPolicy, policy_of
     from .queries import InstalledPackage, PackageInfo, info, installed, search
     from .relations import Dependency, satisfies
     from .repository import LocalPackage, LocalRepository
@@ -83,6 +84,10 @@ _HOMES = {
         "merge_config",
         "settle_config",
     ),
+    "conflicts": (
+        "FileConflict",
+        "FileConflictError",
+    ),
     "database": ("read_local",),
     "graph": (
         "Branch",
@@ -97,7 +102,6 @@ _HOMES = {
         "chosen_entry",
         "history_of",
     ),
-    "inspection": ("inspect_package",),
     "lockfile": (
         "LockedFile",
         "LockedPackage",
@@ -148,6 +152,11 @@ _HOMES = {
         "load_indexes",
         "plan_change",
         "plan_manifest",
+    ),
+    "policy": (
+        "ManifestHook",
+        "TransactionPolicy",
+        "policy_of",
     ),
     "queries": (
         "InstalledPackage",
@@ -218,6 +227,8 @@ __all__ = [
     "Edge",
     "Edit",
     "Facts",
+    "FileConflict",
+    "FileConflictError",
     "Finding",
     "Graph",
     "History",
@@ -230,6 +241,7 @@ __all__ = [
     "LockedPackage",
     "Lockfile",
     "Manifest",
+    "ManifestHook",
     "Merge",
     "Orphans",
     "Owner",
@@ -243,6 +255,7 @@ __all__ = [
     "Result",
     "SyncDatabase",
     "Target",
+    "TransactionPolicy",
     "Undo",
     "Verification",
     "Wanted",
@@ -266,7 +279,6 @@ __all__ = [
     "find_config_files",
     "history_of",
     "info",
-    "inspect_package",
     "installed",
     "json_schema",
     "load_indexes",
@@ -282,6 +294,7 @@ __all__ = [
     "plan_manifest",
     "plan_undo",
     "planned_changes",
+    "policy_of",
     "read_local",
     "read_lockfile",
     "refresh_keys",

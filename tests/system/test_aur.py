@@ -12,7 +12,7 @@ import pytest
 
 from rastos.errors import ExternalError, IntegrityError, UserError
 from rastos.host import private_mounts
-from rastos.package import LocalRepository, inspect_package
+from rastos.package import LocalRepository
 from rastos.package.aur import Aur, Built, accept, build_recipe, check_out, review_of
 from rastos.package.aur.build import BUILD_USER
 from rastos.progress import Noted, Progress
@@ -86,7 +86,6 @@ package() { install -Dm755 /dev/null "$pkgdir/usr/bin/hello"; }
     assert "root/root" in line and line.startswith("-rwxr-xr-x")
     package = builder.repository.find("hello")
     assert package is not None
-    inspect_package(package.path)
     assert not list((builder.base / "cache/aur-builds").glob("build-*"))
     assert str(builder.base) not in Path("/proc/self/mounts").read_text()
 

@@ -66,7 +66,13 @@ def plan(
 
 @click.command()
 @_wish_options
-@click.option("--engine", type=click.Choice(["auto", "libalpm", "pacman"]), default="auto", hidden=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "libalpm", "pacman"]),
+    default="auto",
+    envvar="RASTOS_ENGINE",
+    help="Who changes the tree: libalpm through its binding, the pacman program, or what works here.",
+)
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -86,6 +92,8 @@ def apply(
     What is declared and there already stays at its version unless --upgrade. Examples:
     rastos package apply --root /srv/tree --set server; rastos package apply htop --remove vim --image web.qcow2
     """
+    from rastos.package import policy_of
+
     manifest_path = wish["manifest_path"]
     kept = manifest_path or (app.config.manifest if app.config.manifest.is_file() else None)
     changed = changed_tree_of(
@@ -99,8 +107,12 @@ def apply(
             if as_json:
                 app.out.json(planned.to_json())
             return
-        options: dict[str, Any] = {"engine": engine} if engine != "auto" else {}
-        result = changing.apply(channels, planned, **options)
+        policy = policy_of(manifest_of(app, manifest_path))
+        result = changing.apply(channels, planned, policy=policy, engine=engine)
+        for line in result.warnings:
+            app.out.say(f"warning: {line}")
+        for path in result.config_files:
+            app.out.say(f"look at {path}: `rastos package config diff`")
         if as_json:
             app.out.json({**planned.to_json(), "seconds": dict(result.seconds)})
         elif not planned.nothing:
@@ -114,7 +126,7 @@ def reinstall(
     app: Application, root: Path | None, image: Path | None, names: tuple[str, ...], *, dry_run: bool
 ) -> None:
     """Install packages again as they are: what `verify --repair` does."""
-    from rastos.package import Change, plan_change
+    from rastos.package import Change, plan_change, policy_of
 
     manifest = manifest_of(app, None)
     with changed_tree_of(app, root, image, command=command_line(), dry_run=dry_run) as changing:
@@ -122,7 +134,7 @@ def reinstall(
         planned = plan_change(changing.target, channels, Change(reinstall=names), app.progress, manifest=manifest)
         show_plan(app, planned)
         if not dry_run:
-            changing.apply(channels, planned)
+            changing.apply(channels, planned, policy=policy_of(manifest))
 
 
 def _planned(

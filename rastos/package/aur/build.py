@@ -19,8 +19,9 @@ from rastos.errors import ExternalError, IntegrityError, UserError
 from rastos.progress import Progress, Step
 
 from ..channels import Channel
-from ..inspection import inspect_package
+from ..inspection import Candidate, inspect_package
 from ..plan import Change
+from ..policy import TransactionPolicy
 from ..repository import LocalRepository, package_record
 from .sources import Checkout
 
@@ -164,7 +165,7 @@ def _unpack_built(root: Path, checkout: Checkout, repository: LocalRepository, w
     folder = root / "build/.packages"
     folder.mkdir()
     for package in found:
-        inspect_package(package.path)
+        inspect_package(Candidate(package.path, package.record), TransactionPolicy().max_unpacked)
         shutil.copy(package.path, folder / "package.tar.zst")
         special = [f"--exclude={name}" for name in (".PKGINFO", ".MTREE", ".BUILDINFO", ".INSTALL", ".CHANGELOG")]
         argv = [
@@ -261,8 +262,8 @@ def _results(checkout: Checkout, folder: Path) -> list[Path]:
             continue
         if path.is_symlink() or not path.is_file():
             raise IntegrityError(f"the build of {recipe.base} left something that is no file", on=path.name)
-        inspect_package(path)
         record = package_record(path)
+        inspect_package(Candidate(path, record), TransactionPolicy().max_unpacked)
         if record.name.removesuffix("-debug") == recipe.base and record.name not in recipe.names:
             continue
         if record.name not in recipe.names:
