@@ -37,6 +37,7 @@ def _wish_options(function: Any) -> Any:
         click.option("--cascade", is_flag=True, help="With --remove: also what needs them."),
         click.option("--downgrade", is_flag=True, help="Go back where the channels have an older version."),
         click.option("--upgrade", is_flag=True, help="Bring everything installed up to date as well."),
+        click.option("--repair", is_flag=True, help="Install again what has altered files (configuration stays)."),
         click.option("--reinstall", multiple=True, metavar="NAME", help="Install again as it is; may be repeated."),
         click.option("--remove", "removed", multiple=True, metavar="NAME", help="Take out; may be repeated."),
         click.option("--set", "sets", multiple=True, metavar="NAME", help="A set of the manifest; may be repeated."),
@@ -145,6 +146,7 @@ def _planned(
     sets: tuple[str, ...],
     removed: tuple[str, ...],
     reinstall: tuple[str, ...],
+    repair: bool,
     upgrade: bool,
     downgrade: bool,
     cascade: bool,
@@ -158,7 +160,7 @@ def _planned(
     manifest_path: Path | None,
 ) -> tuple[list[Channel], Plan]:
     from rastos.errors import UserError
-    from rastos.package import Change, plan_change
+    from rastos.package import Change, altered_packages, plan_change
 
     manifest = manifest_of(app, manifest_path)
     if (sets or locked) and manifest is None:
@@ -166,19 +168,22 @@ def _planned(
         step = "name one: --manifest packages.toml"
         raise UserError(f"{option} needs a manifest", on=app.config.manifest, next_step=step)
     if locked:
-        if packages or sets or removed or reinstall or upgrade or downgrade or prune:
+        if packages or sets or removed or reinstall or repair or upgrade or downgrade or prune:
             raise click.UsageError("--locked installs exactly the lockfile; give no names with it.")
         assert manifest is not None
         return _locked(app, target, manifest, bundle, profile)
     if bundle is not None:
         raise click.UsageError("--from belongs to --locked.")
-    named = bool(packages or removed or reinstall or upgrade or downgrade)
+    named = bool(packages or removed or reinstall or repair or upgrade or downgrade)
     if manifest is None and not named:
         raise UserError("nothing is asked for", next_step="name packages, or write a manifest: packages.toml")
     declared: tuple[DeclaredPackage, ...] = ()
     if manifest is not None and (sets or not named):
         declared = manifest.declared(sets or manifest.used_sets, facts_of(target, profile))
         prune = prune or (manifest.undeclared == "remove" and not sets)
+    if repair:
+        known = manifest.no_extract if manifest else ()
+        reinstall = tuple(dict.fromkeys((*reinstall, *altered_packages(target, app.progress, no_extract=known))))
     change = Change(
         install=packages,
         remove=removed,
