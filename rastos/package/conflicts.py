@@ -70,8 +70,8 @@ def check_conflicts(
     check = _Check(target, installed, incoming, {*removed, *incoming}, overwrite, no_extract)
     check.between_packages()
     check.with_the_tree()
-    if check.found:
-        raise FileConflictError(tuple(check.owned()), target.root)
+    if found := tuple(check.owned()):
+        raise FileConflictError(found, target.root)
 
 
 class _Check:

@@ -23,7 +23,7 @@ from .plan import Plan, PlannedPackage
 from .policy import TransactionPolicy, pattern_of
 from .preparation import check_held, check_room, check_unchanged, conflicting, inspected, overwritable, wanted_of
 from .records import PackageRecord
-from .recovery import clear_torn
+from .recovery import clear_leftovers, forget_torn
 from .repository import pack_database
 from .target import Target
 from .verification import settle, settled
@@ -111,6 +111,7 @@ class _Application:
         plan, target, clock = self.plan, self.target, _Clock()
         check_unchanged(target, plan, self.before)
         check_held(target, plan, self.policy)
+        clear_leftovers(target, self.progress)
         check_room(target, plan)
         wanted = wanted_of(plan, self.channels)
         for channel, packages in wanted:
@@ -160,7 +161,6 @@ class _Application:
     ) -> Outcome:
         target, plan = self.target, self.plan
         clear_stale_lock(target.database / "db.lck", self.progress)
-        clear_torn(target, self.progress)
         overwrite = overwritable(target.root, wanted, self.policy)
         no_extract = tuple(pattern_of(text) for text in self.policy.no_extract)
         check_conflicts(target, self.before, found, self.removed, overwrite=overwrite, no_extract=no_extract)
@@ -182,6 +182,7 @@ class _Application:
         reasons = self._all_reasons()
         if plan.nothing and not any(reasons.values()):
             return Outcome()
+        forget_torn(target)
         _make_skeleton(target.root)
         with _sync_databases(target, plan.records) as names, system_mounts(target.root):
             request = TransactionRequest(

@@ -83,7 +83,8 @@ class Native:
     """libalpm behind a pyalpm Handle. Raises NativeError where the two can't be shown to be the same."""
 
     def __init__(self, handle: Any) -> None:
-        self.library = ctypes.CDLL(str(_loaded_library()))
+        # PyDLL keeps the interpreter locked: libalpm calls the binding's Python callbacks (its log) from in there
+        self.library = ctypes.PyDLL(str(_loaded_library()))
         self._check_version()
         address = ctypes.c_void_p.from_address(id(handle) + object.__basicsize__).value
         self.handle = ctypes.c_void_p(address)

@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rastos.errors import BusyError, ExternalError, HostError, RastosError, UserError
+from rastos.errors import BusyError, ExternalError, RastosError, UserError
 from rastos.package.policy import matching
 from rastos.progress import Progress, Step
 
+from . import session
 from .protocol import TransactionRequest
 from .session import Outcome, clear_stale_lock, mark_torn
 
@@ -48,7 +49,9 @@ def run_program(request: TransactionRequest, progress: Progress, record: Callabl
             program = _Program(request, config, step)
             only = ["--dbonly"] if request.dbonly else []
             if alone:
-                program.run(["-R", "-dd", *only, *(["--print"] if not request.commit else []), *alone])
+                # what comes in afterwards may be what others need in its place; the plan has seen to it
+                unchecked = ["-dd"] if request.files else []
+                program.run(["-R", *unchecked, *only, *(["--print"] if not request.commit else []), *alone])
                 record("removed")
             if request.files:
                 overwrite = [word for pattern in request.overwrite for word in ("--overwrite", pattern)]
@@ -72,10 +75,11 @@ def configuration(request: TransactionRequest) -> str:
         f"CacheDir = {request.cache}",
         *(f"HookDir = {folder}" for folder in request.hookdirs),
         "LogFile = /dev/null",
+        "NoProgressBar",
         f"Architecture = {platform.machine()}",
         "SigLevel = Never",
         "LocalFileSigLevel = Never",
-        *(["CheckSpace"] if os.path.exists("/etc/mtab") else []),
+        *(["CheckSpace"] if os.path.exists("/etc/mtab") and session.crash_at != "unchecked" else []),
         *(f"NoExtract = {pattern}" for pattern in request.noextract),
         *(f"NoUpgrade = {pattern}" for pattern in request.noupgrade),
     ]
@@ -99,7 +103,7 @@ class _Program:
     def run(self, words: Sequence[str]) -> None:
         from rastos.host import run
 
-        argv = ["pacman", "--config", str(self.config), "--noconfirm", "--noprogressbar", "--color", "never", *words]
+        argv = ["pacman", "--config", str(self.config), "--noconfirm", *words]
         self.failed.clear()
         database = Path(self.request.database)
         done = run(argv, check=False, on_line=self._line, guarded=True, what="run pacman")
@@ -144,9 +148,8 @@ class _Program:
         root = self.request.root
         if "unable to lock database" in said:
             return BusyError("the package database is locked", on=root, holder="another package program")
-        if os.strerror(28) in said or "not enough free disk space" in said:
-            step = "free space and run it again: it completes what is missing; what was complete before stays"
-            return HostError("the disk is too small for these packages", on=root, next_step=step, detail=detail)
+        if full := session.disk_full(detail, root):
+            return full
         if status > 0 and self.failed:
             if "-D" in argv or not self.package:
                 step = "see the list; nothing was changed by this step"

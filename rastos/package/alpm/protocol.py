@@ -15,7 +15,8 @@ class TransactionRequest:
     `install`, `conflicting` those of `remove` that a new package is in conflict with (the pacman program needs both).
     Patterns are libalpm's. `hold`: names that may not be removed. `hookdirs`: beside libalpm's own folder in the tree.
     `dbonly` writes the database and no files. `commit` false stops after libalpm's own check. `crash_at` (import, native,
-    prepare, commit, package) makes the worker fail there as it does when libalpm does; tests use it.
+    prepare, commit, package) makes the worker fail there as it does when libalpm does, `unchecked` leaves libalpm's look at
+    the free space out; tests use it.
     """
 
     root: str

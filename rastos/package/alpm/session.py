@@ -34,10 +34,12 @@ from .protocol import (
     encode,
 )
 
-# pm_errno values (alpm.h, enum _alpm_errno_t) that mean something to a user
-_DISK_SPACE = 5
+# pm_errno (alpm.h, enum _alpm_errno_t)
 _HANDLE_LOCK = 10
 _NO_SPACE = os.strerror(errno.ENOSPC)
+_UNWRITTEN = ("could not extract", "could not update database", "could not create", "Write failed")
+_NEARLY_FULL = 2 << 20  # bytes
+_TOO_SMALL = "not enough free disk space"
 _PIPE = -1  # subprocess.PIPE
 
 # tests: where the worker shall die (see TransactionRequest.crash_at)
@@ -169,25 +171,38 @@ def _refusal(message: Failed, root: str) -> RastosError:
             f"libalpm's Python binding can't be used: {message.message}",
             next_step="build pyalpm again for this libalpm, or use the pacman program: RASTOS_ENGINE=pacman",
         )
-    if _NO_SPACE in detail:
-        return HostError(
-            "the disk became full while packages were unpacked",
-            on=root,
-            next_step="free space and run it again: it completes what is missing; what was complete before stays",
-            detail=detail,
-        )
     if message.number == _HANDLE_LOCK:
         return BusyError("the package database is locked", on=root, holder="another package program")
-    if message.number == _DISK_SPACE:
-        return HostError(
-            "the disk is too small for these packages", on=root, next_step="free space; nothing was changed"
-        )
+    if full := disk_full(detail or message.message, root):
+        return full
     if message.stage == "commit":
         said = f"libalpm stopped: {message.message}"
         step = "see the list; what was complete before stays, the rest was not begun"
     else:
         said, step = f"libalpm refuses: {message.message}", "see the list; nothing was changed"
     return UserError(said, on=root, next_step=step, detail=detail)
+
+
+def disk_full(said: str, root: str) -> HostError | None:
+    """The error for a full disk, where that is what libalpm or pacman said: found beforehand, or half-way."""
+    figures = os.statvfs(root)
+    full = figures.f_bavail * figures.f_frsize < _NEARLY_FULL or (figures.f_files and not figures.f_favail)
+    # libarchive says no more than that a write failed
+    if _NO_SPACE in said or (full and any(text in said for text in _UNWRITTEN)):
+        return HostError(
+            "the disk became full while packages were unpacked",
+            on=root,
+            next_step="free space and run it again: it completes what is missing; what was complete before stays",
+            detail=said,
+        )
+    if _TOO_SMALL in said:
+        return HostError(
+            "the disk is too small for these packages",
+            on=root,
+            next_step="free space; nothing was changed",
+            detail=said,
+        )
+    return None
 
 
 def _died(status: int, argv: list[str], errors: IO[bytes], request: TransactionRequest) -> ExternalError:
