@@ -140,7 +140,9 @@ def test_mirror_lists(tmp_path: Path) -> None:
 
 
 def test_the_manifest_wins_over_the_section(tmp_path: Path) -> None:
-    text = "[r]\nSigLevel = Never\nUsage = Search\nServer = https://a.example.org\nCacheServer = https://c.example.org\n"
+    text = (
+        "[r]\nSigLevel = Never\nUsage = Search\nServer = https://a.example.org\nCacheServer = https://c.example.org\n"
+    )
     path = conf(tmp_path, text)
     from_file = settings_of(ChannelSpec("r", "pacman", config=path))
     assert from_file.servers == ("https://a.example.org",) and from_file.cache_servers == ("https://c.example.org",)
