@@ -134,8 +134,13 @@ def fetch_all(
     return tuple(future.result() for future in futures)
 
 
-def fetch_if_changed(request: Request, known: Validators | None, *, step: Step | None = None) -> Validators | None:
-    """Fetch one file from its `url` unless the server says it is still the `known` one; None: it is, nothing was sent."""
+def fetch_if_changed(
+    request: Request, known: Validators | None, *, patient: bool = False, step: Step | None = None
+) -> Validators | None:
+    """Fetch one file from its `url` unless the server says it is still the `known` one; None: it is, nothing was sent.
+
+    `patient` where no other server is left to be asked: then it is tried again.
+    """
     headers = {}
     if known and known.etag:
         headers["If-None-Match"] = known.etag
@@ -146,7 +151,7 @@ def fetch_if_changed(request: Request, known: Validators | None, *, step: Step |
     part = _part(single)
     with _claimed(part, meter):
         try:
-            answer = _attempts(single, single.url, part, meter, headers=headers, patient=False)
+            answer = _attempts(single, single.url, part, meter, headers=headers, patient=patient)
         except _Unchanged:
             return None
         _verify(single, single.url, part)

@@ -237,10 +237,12 @@ def _key(block: list[list[str]], issuers: dict[str, str]) -> Key:
                 named = named or bool(identity)
         elif kind in ("sig", "rev") and identity and fields[1][:1] == "!" and fields[4] in issuers:
             made, ends, what = int(fields[5] or 0), int(fields[6] or 0), fields[10][:2]
-            master = issuers[fields[4]]
-            if what in (*_CERTIFICATIONS, _REVOCATION) and made >= live.get(master, (-1, False))[0]:
+            if what in (*_CERTIFICATIONS, _REVOCATION):
                 good = what in _CERTIFICATIONS and kind == "sig" and not (ends and ends <= time.time())
-                live[master] = (made, good)
+                # the last word counts; of two in the same second the refusal
+                last, was = live.get(issuers[fields[4]], (-1, True))
+                if made >= last:
+                    live[issuers[fields[4]]] = (made, good and (was or made > last))
     return Key(
         fingerprint=own,
         name=names[0] if names else "",

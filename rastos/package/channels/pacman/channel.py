@@ -210,7 +210,7 @@ class PacmanChannel:
         known = None
         if whole:
             known = Validators(whole.etag if whole.server == server else "", whole.modified, whole.strong)
-        answer = fetch_if_changed(Request(url, fetched, limit=LARGEST), known)
+        answer = fetch_if_changed(Request(url, fetched, limit=LARGEST), known, patient=len(self.mirrors.servers) == 1)
         if answer is None:
             assert whole is not None
             return whole
