@@ -101,6 +101,36 @@ def bench_install(folder: Path) -> None:
         show(f"install {len(names)} packages / pacman -r", a, b, ratio, "≤ 1.15×")
 
 
+def measured(*words: str | Path) -> tuple[float, float]:
+    """Seconds and MiB (peak resident) of one command."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [str(word) for word in words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise subprocess.CalledProcessError(status, [str(word) for word in words])
+    return time.monotonic() - began, usage.ru_maxrss / 1024
+
+
+def bench_plans(folder: Path) -> None:
+    """Over the whole Debian suite, its index cached; whole commands."""
+    empty = folder / "empty"
+    command(*RASTOS, "package", "plan", "--root", empty, "--set", "server")
+    rows = [measured(*RASTOS, "package", "plan", "--root", empty, "--set", "server", "--offline") for _ in range(5)]
+    show("package plan, the whole suite", statistics.median(row[0] for row in rows), None, None, "≤ 0.8 s")
+    print(f"{'    memory':<44} {max(row[1] for row in rows):8.0f} MiB {'':>18}   aim ≤ 200 MiB", flush=True)
+    tree = folder / "tree"
+    began = time.monotonic()
+    command(*RASTOS, "package", "apply", "--root", tree, "--set", "base")
+    show("package apply, base, scripts included", time.monotonic() - began, None, None, "-")
+    rows = [measured(*RASTOS, "package", "apply", "--root", tree, "--set", "base", "--offline") for _ in range(5)]
+    show("package apply, nothing to do", statistics.median(row[0] for row in rows), None, None, "≤ 0.5 s")
+    for words in (("verify",), ("digest",), ("why", "libc6"), ("owner", "/bin/ls")):
+        rows = [measured(*RASTOS, "package", *words, "--root", tree) for _ in range(3)]
+        show(f"package {words[0]}", statistics.median(row[0] for row in rows), None, None, "-")
+
+
 def bench_image(folder: Path) -> Path:
     images = Path(os.environ["RASTOS_CACHE"]) / "images"
     shutil.rmtree(images, ignore_errors=True)
@@ -174,6 +204,7 @@ def main() -> None:
     command(*RASTOS, "kernel", "build", "--profile", "ci")
     with tempfile.TemporaryDirectory(dir=Path(os.environ["RASTOS_CACHE"])) as name:
         folder = Path(name)
+        bench_plans(folder)
         bench_install(folder)
         bench_snapshots(bench_image(folder), folder)
 

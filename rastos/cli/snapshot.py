@@ -201,7 +201,7 @@ def run(
                         f"nothing to do: snapshot {base.id} has all of that already",
                         next_step="look with `rastos snapshot show ID`",
                     )
-                change_packages(session, channels, plan, app.config.cache, app.progress)
+                change_packages(session, channels, plan, app.config.cache, app.progress, manifest=manifest)
             if dry_run:
                 app.out.say(f"would run in a copy of snapshot {base.id}: {' '.join(command)}")
                 return

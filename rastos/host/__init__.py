@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rastos.host.journal import Intent, Journal
     from rastos.host.lock import locked
     from rastos.host.loop import attached
-    from rastos.host.mounts import bound, mount_points, mounted, run_in_root, system_mounts
+    from rastos.host.mounts import bound, mount_points, mounted, overlaid, run_in_root, system_mounts
     from rastos.host.namespace import private_mounts
     from rastos.host.privilege import Privilege, require_root
     from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
@@ -53,7 +53,7 @@ _OWNERS = {
     "journal": ("Intent", "Journal"),
     "lock": ("locked",),
     "loop": ("attached",),
-    "mounts": ("bound", "mount_points", "mounted", "run_in_root", "system_mounts"),
+    "mounts": ("bound", "mount_points", "mounted", "overlaid", "run_in_root", "system_mounts"),
     "namespace": ("private_mounts",),
     "privilege": ("Privilege", "require_root"),
     "system_package_list": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
@@ -85,6 +85,7 @@ __all__ = [
     "locked",
     "mount_points",
     "mounted",
+    "overlaid",
     "private_mounts",
     "read_json",
     "rename_durable",

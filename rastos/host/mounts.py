@@ -92,6 +92,24 @@ def bound(source: Path, target: Path, *, read_only: bool = False) -> Iterator[Pa
 
 
 @contextmanager
+def overlaid(lower: Path, scratch: Path, target: Path) -> Iterator[Path]:
+    """Show a folder at `target` so that what is written there stays in `scratch` (two folders are made in it).
+
+    `scratch` must not lie below `lower`: the kernel refuses that (filesystems/overlayfs.rst).
+    """
+    private_mounts()
+    for name in ("upper", "work"):
+        (scratch / name).mkdir(mode=0o755, exist_ok=True)
+    options = (f"lowerdir={_escaped(lower)}", f"upperdir={scratch / 'upper'}", f"workdir={scratch / 'work'}")
+    with mounted("overlay", target, "overlay", options) as shown:
+        yield shown
+
+
+def _escaped(path: Path) -> str:
+    return os.fspath(path).replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+
+@contextmanager
 def system_mounts(root: Path) -> Iterator[Path]:
     """/proc, /sys (read-only), /run, /tmp and a small private /dev for programs that run inside `root`.
 
@@ -148,14 +166,20 @@ def run_in_root(
     timeout: float | None = None,
     log: Path | None = None,
     what: str = "",
+    user: int | None = None,
 ) -> Completed:
     """Run a program inside `root` in its own PID, IPC and UTS namespaces (and network, unless `network`).
 
+    `user`: as that user and group id, with no other groups and no way to more privileges (PR_SET_NO_NEW_PRIVS).
     Nothing it starts outlives it: the PID namespace dies with its first process. Expects `system_mounts(root)`.
     """
     private_mounts()
     isolation = ["--fork", "--pid", "--kill-child", "--ipc", "--uts", "--mount-proc=" + os.fspath(root / "proc")]
     if not network:
         isolation.append("--net")
-    command = ["unshare", *isolation, "--", "chroot", root, *argv]
+    changing: list[str | Path] = ["chroot", root]
+    if user is not None:
+        ids = [f"--userspec=+{user}:+{user}", "--groups="]
+        changing = ["setpriv", "--no-new-privs", "--", "chroot", *ids, root]
+    command = ["unshare", *isolation, "--", *changing, *argv]
     return run(command, env=env, stdin=stdin, check=check, on_line=on_line, timeout=timeout, log=log, what=what)

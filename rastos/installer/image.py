@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,10 @@ from rastos.package import (
     Lockfile,
     Manifest,
     Plan,
+    TransactionPolicy,
     apply_plan,
     plan_change,
+    policy_of,
     target_for,
 )
 from rastos.progress import Progress
@@ -64,6 +66,7 @@ class ImagePlan:
     output: Path
     key: str
     cached: bool
+    policy: TransactionPolicy = field(default_factory=TransactionPolicy)
 
     def manifest(self) -> dict[str, Any]:
         """What the image holds, whoever made it and wherever it goes; kept inside it as image.json."""
@@ -143,7 +146,9 @@ def plan_image(
         for record in packages.records
     )
     described = repr(replace(profile, path=Path()))
-    key = digest_of(VERSION, described, contents, kernel.sha256)
+    # the rules, and how channels convert packages, decide which files come out as well
+    made = repr((policy_of(manifest), [getattr(channel, "conversion", "") for channel in channels]))
+    key = digest_of(VERSION, described, contents, kernel.sha256, made)
     layout = plan_layout(profile.size, profile.esp, seed=key)
     if packages.installed_size > layout.root.size:
         raise UserError(
@@ -151,7 +156,7 @@ def plan_image(
             next_step="make the image larger: --size",
         )
     place = _cached(cache, key, profile.format)
-    return ImagePlan(profile, packages, name, kernel.version, layout, output, key, place.is_file())
+    return ImagePlan(profile, packages, name, kernel.version, layout, output, key, place.is_file(), policy_of(manifest))
 
 
 def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, progress: Progress) -> Image:
@@ -210,7 +215,8 @@ def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path,
     store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline)
     with create_session(store, None, "create the image") as session:
         with clock.phase("install packages"):
-            apply_plan(target_for(session.tree, cache, immutable=True), channels, plan.packages, clock.progress)
+            target = target_for(session.tree, cache, immutable=True)
+            apply_plan(target, channels, plan.packages, clock.progress, policy=plan.policy)
         with clock.phase("configure the system"):
             configure_system(session.tree, profile, layout.esp)
             install_bootloader(esp, session.tree)

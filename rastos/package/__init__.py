@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         merge_config,
         settle_config,
     )
+    from .conflicts import FileConflict, FileConflictError
     from .database import read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from .ownership import Owner, files, owners
     from .package_cache import Cleaning, clean, plan_cleaning
     from .plan import Change, Plan, PlannedPackage, shown_version
-    from .planning import Decide, plan_change, plan_manifest
+    from .planning import Decide, load_indexes, plan_change, plan_manifest
+    from .policy import ManifestHook, TransactionPolicy, policy_of
     from .queries import InstalledPackage, PackageInfo, info, installed, search
+    from .relations import Dependency, satisfies
     from .repository import LocalPackage, LocalRepository
     from .resolve import Question
     from .target import Target, target_for
@@ -80,6 +83,10 @@ _HOMES = {
         "find_config_files",
         "merge_config",
         "settle_config",
+    ),
+    "conflicts": (
+        "FileConflict",
+        "FileConflictError",
     ),
     "database": ("read_local",),
     "graph": (
@@ -142,8 +149,14 @@ _HOMES = {
     ),
     "planning": (
         "Decide",
+        "load_indexes",
         "plan_change",
         "plan_manifest",
+    ),
+    "policy": (
+        "ManifestHook",
+        "TransactionPolicy",
+        "policy_of",
     ),
     "queries": (
         "InstalledPackage",
@@ -151,6 +164,10 @@ _HOMES = {
         "info",
         "installed",
         "search",
+    ),
+    "relations": (
+        "Dependency",
+        "satisfies",
     ),
     "repository": (
         "LocalPackage",
@@ -204,11 +221,14 @@ __all__ = [
     "ConfigFile",
     "Decide",
     "DeclaredPackage",
+    "Dependency",
     "Difference",
     "Drift",
     "Edge",
     "Edit",
     "Facts",
+    "FileConflict",
+    "FileConflictError",
     "Finding",
     "Graph",
     "History",
@@ -221,6 +241,7 @@ __all__ = [
     "LockedPackage",
     "Lockfile",
     "Manifest",
+    "ManifestHook",
     "Merge",
     "Orphans",
     "Owner",
@@ -234,6 +255,7 @@ __all__ = [
     "Result",
     "SyncDatabase",
     "Target",
+    "TransactionPolicy",
     "Undo",
     "Verification",
     "Wanted",
@@ -259,6 +281,7 @@ __all__ = [
     "info",
     "installed",
     "json_schema",
+    "load_indexes",
     "load_manifest",
     "make_lock",
     "manifest_of_tree",
@@ -271,10 +294,12 @@ __all__ = [
     "plan_manifest",
     "plan_undo",
     "planned_changes",
+    "policy_of",
     "read_local",
     "read_lockfile",
     "refresh_keys",
     "remove_packages",
+    "satisfies",
     "save",
     "search",
     "settle_config",

@@ -188,7 +188,8 @@ class Graph:
     def record(self, name: str) -> PackageRecord:
         """An installed package. UserError with near names."""
         if name not in self.packages:
-            step = near(name, self.packages, "see `rastos package list`")
+            step = near(name, self.packages, "")
+            step = step if step.endswith("?") else "see `rastos package list`"
             raise UserError(f"{name} is not installed", next_step=step)
         return self.packages[name]
 

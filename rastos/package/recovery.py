@@ -7,12 +7,13 @@ being unpacked: its files belong to nobody, and a new attempt would refuse to ov
 from __future__ import annotations
 
 import shutil
-import tarfile
 from pathlib import Path
 
 from rastos.progress import Progress
 
 from .database import installed_files, open_decompressed, read_local
+from .members import read_members
+from .records import parse_package_info
 from .target import Target
 
 
@@ -21,13 +22,18 @@ def torn_packages(database: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(entry.name.rsplit("-", 2)[0] for entry in _torn(database)))
 
 
-def clear_torn(target: Target, progress: Progress) -> None:
-    """Remove torn entries, and the files of their packages that no installed package owns (kept: /etc)."""
+def clear_leftovers(target: Target, progress: Progress) -> None:
+    """Remove files of torn packages that nobody owns (kept: configuration). That they are torn is still known then."""
     for entry in _torn(target.database):
         progress.note(f"clearing {entry.name}, which was being unpacked when libalpm died", "warning")
         packages = sorted(target.packages.glob(f"{_escaped(entry.name)}-*.pkg.tar.*"))
         if packages:
             _remove_leftovers(target, packages[0])
+
+
+def forget_torn(target: Target) -> None:
+    """Remove the entries of torn packages, right before the transaction that completes them."""
+    for entry in _torn(target.database):
         shutil.rmtree(entry)
 
 
@@ -43,11 +49,15 @@ def _remove_leftovers(target: Target, package: Path) -> None:
         path for record in read_local(target.database).values() for path in installed_files(target.database, record)
     }
     root = target.root.resolve()
-    with open_decompressed(package) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-        for member in tar:
+    backup: tuple[str, ...] = ()
+    with open_decompressed(package) as stream:
+        for member in read_members(stream):
             name = member.name.removeprefix("./")
             path = target.root / name
-            if member.isdir() or name.startswith((".", "etc/")) or name in owned:
+            if name == ".PKGINFO":
+                backup = parse_package_info(member.content.decode("utf-8", "replace"), {}).backup
+            # other files below /etc can't have been there before: they would have stood against the transaction
+            if member.kind == "folder" or name.startswith(".") or name in owned or name in backup:
                 continue
             # the package was inspected, but the tree may hold links
             if path.parent.resolve().is_relative_to(root) and (path.is_symlink() or path.is_file()):

@@ -1,117 +1,255 @@
-"""Carrying out a plan: fetch, libalpm in its child process, the channels' own configuration, module index, check."""
+"""Carrying out a plan: fetch, look at it, libalpm in its child process, the channels' own configuration, module index, check."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rastos.errors import HostError, IntegrityError, RastosError, UserError
+from rastos.errors import IntegrityError, RastosError
 from rastos.progress import Progress
 
+from .alpm.engine import carry_out
 from .alpm.protocol import TransactionRequest
-from .alpm.session import clear_stale_lock, run_transaction
+from .alpm.session import Outcome, clear_stale_lock
 from .channels import Channel, Wanted
+from .conflicts import check_conflicts
 from .database import installed_files, read_local
-from .inspection import inspect_packages
-from .plan import Plan
+from .hooks import run_hooks
+from .inspection import Inspection
+from .plan import Plan, PlannedPackage
+from .policy import TransactionPolicy, pattern_of
+from .preparation import check_held, check_room, check_unchanged, conflicting, inspected, overwritable, wanted_of
 from .records import PackageRecord
-from .recovery import clear_torn
+from .recovery import clear_leftovers, forget_torn
 from .repository import pack_database
 from .target import Target
-from .verification import settle
+from .verification import settle, settled
 
 # a fresh tree's mount points with the modes they have under the mounts (as pacstrap makes them)
 _SKELETON = {"dev": 0o755, "run": 0o755, "proc": 0o555, "sys": 0o555, "tmp": 0o1777}
-_RESERVE = 16 << 20  # bytes that stay free
+# libalpm's own folder of hooks is usr/share/libalpm/hooks; this is the administrator's
+_HOOKS = "etc/pacman.d/hooks"
+_REASONS = ("explicit", "dependencies")
+Recorder = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was done; `seconds` by phase."""
+    """What was done; `seconds` by phase. `config_files` are the .pacnew and .pacsave files made, as paths in the tree."""
 
     installed: tuple[str, ...] = ()
     upgraded: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     seconds: tuple[tuple[str, float], ...] = ()
+    downgraded: tuple[str, ...] = ()
+    reinstalled: tuple[str, ...] = ()
+    config_files: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-def apply_plan(target: Target, channels: Sequence[Channel], plan: Plan, progress: Progress) -> Result:
-    """Carry out a plan.
+def apply_plan(
+    target: Target,
+    channels: Sequence[Channel],
+    plan: Plan,
+    progress: Progress,
+    *,
+    policy: TransactionPolicy | None = None,
+    engine: str = "auto",
+) -> Result:
+    """Carry out a plan; `engine` is libalpm, pacman (the program), or auto: the program where the binding can't be used.
 
     Until libalpm starts, nothing in the tree changes, whatever fails. Raises HostError (not root, no space, no network),
-    IntegrityError (digest, signature, hostile package), UserError (refused, tree changed since), BusyError, ExternalError
-    (libalpm died, a maintainer script failed). An interrupted transaction is completed by planning and applying again.
+    IntegrityError (digest, signature, hostile package), UserError (refused, tree changed since), FileConflictError,
+    BusyError, ExternalError (libalpm died, a script or hook failed). An interrupted transaction is completed by planning and
+    applying again.
     """
-    from rastos.host import Journal, faults, locked, require_root
+    from rastos.host import Journal, locked, require_root
 
     journal = Journal(target.cache / "journal" / target.key)
-    nothing = plan.nothing
-    if nothing and not journal.open_intents():
+    if plan.nothing and not journal.open_intents():
         return Result()
     require_root("install packages")
-    clock = _Clock()
     with locked(target.cache / "locks" / f"{target.key}.lock", f"changing the packages of {target.root}"):
-        _unchanged(target, plan)
-        _room(target, plan)
-        wanted = _wanted(plan, channels)
-        for channel, packages in wanted:
-            channel.fetch(packages, target.packages, progress)
-        # the debian channel converts packages itself and checks every member while it does
-        inspect_packages(
-            target.packages / package.filename
-            for channel, packages in wanted
-            if not hasattr(channel, "before_removal")
-            for package in packages
+        return _Application(target, channels, plan, progress, policy or TransactionPolicy(), engine).run()
+
+
+class _Application:
+    """One application of a plan, under the tree's lock."""
+
+    def __init__(
+        self,
+        target: Target,
+        channels: Sequence[Channel],
+        plan: Plan,
+        progress: Progress,
+        policy: TransactionPolicy,
+        engine: str,
+    ) -> None:
+        from rastos.host import Journal
+
+        self.target = target
+        self.channels = channels
+        self.plan = plan
+        self.progress = progress
+        self.policy = policy
+        self.engine = engine
+        self.journal = Journal(target.cache / "journal" / target.key)
+        self.unfinished = self.journal.open_intents()
+        self.before = read_local(target.database)
+        self.removed = [package.name for package in plan.remove]
+        self.reasons = _reasons(plan, self.before)
+        self.in_scripts = (
+            False  # of a channel's distribution: what a failed one has begun is gone over by the next change
         )
+
+    def run(self) -> Result:
+        from rastos.host import faults
+
+        plan, target, clock = self.plan, self.target, _Clock()
+        check_unchanged(target, plan, self.before)
+        check_held(target, plan, self.policy)
+        clear_leftovers(target, self.progress)
+        check_room(target, plan)
+        wanted = wanted_of(plan, self.channels)
+        for channel, packages in wanted:
+            channel.fetch(packages, target.packages, self.progress)
         clock.lap("fetch")
         faults.reached("packages-fetched")
-        unfinished = journal.open_intents()
-        if unfinished:
-            progress.note("an earlier change of this tree did not finish; this one goes over it", "warning")
-        intent = journal.begin(
-            "packages", root=str(target.root), install=plan.order, remove=[p.name for p in plan.remove]
-        )
-        removed = [package.name for package in plan.remove]
-        clear_stale_lock(target.database / "db.lck", progress)
-        clear_torn(target, progress)
-        old_modules = _releases(target, [package.name for package in (*plan.upgrade, *plan.remove)])
-        for channel in channels:
-            if removed and hasattr(channel, "before_removal"):
-                channel.before_removal(target.root, removed, progress)
-            names = [record.name for record in plan.records if record.channel == channel.name]
-            if names and hasattr(channel, "before_unpacking"):
-                channel.before_unpacking(target.root, names, progress)
-        before = read_local(target.database)
+        found = inspected(target, plan, wanted, self.policy, self.progress)
+        clock.lap("inspect")
+        faults.reached("packages-inspected")
+        if self.unfinished:
+            self.progress.note("an earlier change of this tree did not finish; this one goes over it", "warning")
+        detail = {"install": plan.order, "remove": self.removed, **self.reasons}
+        intent = self.journal.begin("packages", root=str(target.root), **detail)
+        faults.reached("packages-begun")
         try:
-            if not nothing:
-                _transact(target, plan, progress)
+            old_modules = _releases(target, self.before, [*(p.name for p in plan.incoming), *self.removed])
+            outcome = self._change(wanted, found, intent.record)
         except RastosError:
-            if read_local(target.database) == before and not unfinished:
+            if read_local(target.database) == self.before and not self.unfinished and not self.in_scripts:
                 intent.close()
             raise
         intent.record("installed")
         clock.lap("libalpm")
         faults.reached("packages-installed")
-        for channel in channels:
-            names = [record.name for record in plan.records if record.channel == channel.name]
-            if names or ((removed or unfinished) and hasattr(channel, "before_removal")):
-                channel.configure(target.root, names, progress)
-        settle(target, plan.order)
+        there = read_local(target.database)
+        _verify(target, plan, there)
+        self._configure(there, found)
+        _index_modules(target, old_modules | _releases(target, there, plan.order))
         clock.lap("configure")
-        _index_modules(target, old_modules | _releases(target, plan.order))
-        _verify(target, plan)
-        for done in (*unfinished, intent):
+        faults.reached("packages-configured")
+        run_hooks(self.policy.post_hooks, "post", self._touched(), target.root, self.progress)
+        for done in (*self.unfinished, intent):
             done.close()
-    return Result(
-        installed=tuple(package.name for package in plan.install),
-        upgraded=tuple(package.name for package in plan.upgrade),
-        removed=tuple(removed),
-        seconds=tuple(clock.laps),
-    )
+        return Result(
+            installed=_names(plan.install),
+            upgraded=_names(plan.upgrade),
+            removed=tuple(self.removed),
+            seconds=tuple(clock.laps),
+            downgraded=_names(plan.downgrade),
+            reinstalled=_names(plan.reinstall),
+            config_files=tuple(outcome.config_files),
+            warnings=tuple(outcome.warnings),
+        )
+
+    def _change(
+        self, wanted: Sequence[tuple[Channel, Sequence[Wanted]]], found: Mapping[str, Inspection], record: Recorder
+    ) -> Outcome:
+        target, plan = self.target, self.plan
+        clear_stale_lock(target.database / "db.lck", self.progress)
+        overwrite = overwritable(target.root, wanted, self.policy)
+        no_extract = tuple(pattern_of(text) for text in self.policy.no_extract)
+        check_conflicts(target, self.before, found, self.removed, overwrite=overwrite, no_extract=no_extract)
+        run_hooks(self.policy.pre_hooks, "pre", [*plan.order, *self.removed], target.root, self.progress)
+        self.in_scripts = True
+        for channel in self.channels:
+            if self.removed and hasattr(channel, "before_removal"):
+                channel.before_removal(target.root, self.removed, self.progress)
+            names = [item.name for item in plan.records if item.channel == channel.name]
+            if names and hasattr(channel, "before_unpacking"):
+                channel.before_unpacking(target.root, names, self.progress)
+        self.in_scripts = False
+        return self._transact(overwrite, no_extract, record)
+
+    def _transact(self, overwrite: tuple[str, ...], no_extract: tuple[str, ...], record: Recorder) -> Outcome:
+        from rastos.host import system_mounts
+
+        target, plan = self.target, self.plan
+        reasons = self._all_reasons()
+        if plan.nothing and not any(reasons.values()):
+            return Outcome()
+        forget_torn(target)
+        _make_skeleton(target.root)
+        with _sync_databases(target, plan.records) as names, system_mounts(target.root):
+            request = TransactionRequest(
+                root=str(target.root),
+                database=str(target.database),
+                cache=str(target.packages),
+                databases=tuple(names),
+                install=tuple((item.channel, item.name, item.version) for item in plan.records),
+                remove=tuple(self.removed),
+                explicit=reasons["explicit"],
+                dependencies=reasons["dependencies"],
+                files=tuple(str(target.packages / item.filename) for item in plan.records),
+                conflicting=conflicting(plan, self.before),
+                noextract=no_extract,
+                noupgrade=tuple(pattern_of(text) for text in self.policy.no_upgrade),
+                overwrite=overwrite,
+                hookdirs=_hook_folders(target.root),
+                hold=self.policy.hold,
+                force_hold=self.policy.force_hold,
+            )
+            return carry_out(request, self.progress, self.engine, record)
+
+    def _all_reasons(self) -> dict[str, tuple[str, ...]]:
+        """Reasons to set: this plan's, and those that an unfinished change did not come to."""
+        decided = {name for names in self.reasons.values() for name in names} | set(self.removed)
+        known = {*self.before, *self.plan.order}
+        found = {}
+        for kind in _REASONS:
+            late = [name for intent in self.unfinished for name in intent.detail.get(kind, ())]
+            found[kind] = (*self.reasons[kind], *(name for name in late if name in known and name not in decided))
+        return found
+
+    def _configure(self, there: Mapping[str, PackageRecord], found: Mapping[str, Inspection]) -> None:
+        scripted = [name for name, inspection in found.items() if inspection.script]
+        for channel in self.channels:
+            names = [item.name for item in self.plan.records if item.channel == channel.name]
+            configures = hasattr(channel, "before_removal")
+            if names or ((self.removed or self.unfinished) and configures):
+                channel.configure(self.target.root, names, self.progress)
+            if configures:
+                scripted += names
+        # scripts may have changed owners and modes; what an earlier script did to these files is over
+        settle(self.target, self.plan.order if settled(self.target) else dict.fromkeys(scripted))
+
+    def _touched(self) -> list[str]:
+        late = [name for intent in self.unfinished for kind in ("install", "remove") for name in intent.detail[kind]]
+        return list(dict.fromkeys((*self.plan.order, *self.removed, *late)))
+
+
+def _reasons(plan: Plan, before: Mapping[str, PackageRecord]) -> dict[str, tuple[str, ...]]:
+    """Install reasons to set: as planned; what takes a package's place has its reason, unless it was asked for itself."""
+    explicit = dict.fromkeys(plan.explicit)
+    for new, old in plan.replaces:
+        if new not in before and old in before and before[old].reason == "explicit" and new not in plan.demote:
+            explicit[new] = None
+    dependencies = [p.name for p in plan.incoming if p.reason == "dependency" and p.name not in explicit]
+    return {"explicit": tuple(explicit), "dependencies": tuple(dict.fromkeys((*dependencies, *plan.demote)))}
+
+
+def _names(packages: Iterable[PlannedPackage]) -> tuple[str, ...]:
+    return tuple(package.name for package in packages)
+
+
+def _hook_folders(root: Path) -> tuple[str, ...]:
+    """The tree's own second folder of hooks; not where a link takes it out of the tree."""
+    folder = root / _HOOKS
+    return (str(folder),) if folder.is_dir() and folder.resolve().is_relative_to(root.resolve()) else ()
 
 
 class _Clock:
@@ -123,74 +261,6 @@ class _Clock:
         now = time.monotonic()
         self.laps.append((name, now - self.started))
         self.started = now
-
-
-def _wanted(plan: Plan, channels: Sequence[Channel]) -> list[tuple[Channel, list[Wanted]]]:
-    groups: dict[str, list[Wanted]] = {}
-    for record in plan.records:
-        locked = plan.locked.get(record.name)
-        item = Wanted(record.name, record.version, record.filename, record.sha256, record.download_size, locked)
-        groups.setdefault(record.channel, []).append(item)
-    by_name = {channel.name: channel for channel in channels}
-    unknown = sorted(set(groups) - set(by_name))
-    if unknown:
-        raise UserError(
-            f"the plan needs the channel '{unknown[0]}'", next_step="make the plan again with these channels"
-        )
-    return [(by_name[name], items) for name, items in groups.items()]
-
-
-def _unchanged(target: Target, plan: Plan) -> None:
-    there = read_local(target.database)
-    new = {package.name for package in plan.install}
-    moved = [name for name in new if name in there and there[name].version != _version(plan, name)]
-    moved += [p.name for p in plan.remove if p.name not in there or there[p.name].version != p.version]
-    moved += [p.name for p in plan.upgrade if p.name not in there]
-    if moved:
-        raise UserError(
-            f"the tree has changed since the plan was made: {', '.join(sorted(moved)[:5])}",
-            on=target.root,
-            next_step="make the plan again",
-        )
-
-
-def _version(plan: Plan, name: str) -> str:
-    return next(record.version for record in plan.records if record.name == name)
-
-
-def _room(target: Target, plan: Plan) -> None:
-    folder = target.root
-    while not folder.is_dir():
-        folder = folder.parent
-    figures = os.statvfs(folder)
-    free = figures.f_bavail * figures.f_frsize
-    if free < plan.installed_size + _RESERVE and plan.records:
-        raise HostError(
-            f"the disk is too small: {plan.installed_size >> 20} MiB to unpack, {free >> 20} MiB free",
-            on=target.root,
-            next_step="free space or make the tree's file system larger; nothing was changed",
-        )
-
-
-def _transact(target: Target, plan: Plan, progress: Progress) -> None:
-    from rastos.host import system_mounts
-
-    _make_skeleton(target.root)
-    dependencies = (*(p.name for p in plan.incoming if p.reason == "dependency"), *plan.demote)
-    with _sync_databases(target, plan.records) as names, system_mounts(target.root):
-        run_transaction(
-            TransactionRequest(
-                root=str(target.root),
-                database=str(target.database),
-                cache=str(target.packages),
-                databases=tuple(names),
-                install=tuple((record.channel, record.name, record.version) for record in plan.records),
-                remove=tuple(package.name for package in plan.remove),
-                explicit=plan.explicit,
-                dependencies=dependencies,
-            ),
-            progress,
-        )
 
 
 def _make_skeleton(root: Path) -> None:
@@ -222,9 +292,8 @@ def _sync_databases(target: Target, records: Sequence[PackageRecord]) -> Iterato
             (folder / f"{name}.db").unlink(missing_ok=True)
 
 
-def _releases(target: Target, names: Sequence[str]) -> set[str]:
+def _releases(target: Target, there: Mapping[str, PackageRecord], names: Iterable[str]) -> set[str]:
     """Kernel releases that these installed packages have modules for."""
-    there = read_local(target.database)
     found: set[str] = set()
     for name in names:
         if name not in there:
@@ -245,8 +314,7 @@ def _index_modules(target: Target, releases: set[str]) -> None:
             run(["depmod", "-b", target.root / "usr", release], what=f"index the modules of {release}")
 
 
-def _verify(target: Target, plan: Plan) -> None:
-    there = read_local(target.database)
+def _verify(target: Target, plan: Plan, there: Mapping[str, PackageRecord]) -> None:
     missing = [r.name for r in plan.records if r.name not in there or there[r.name].version != r.version]
     left = [package.name for package in plan.remove if package.name in there]
     if missing or left:

@@ -81,9 +81,10 @@ def verify(target: Target, names: Sequence[str], progress: Progress, *, no_extra
     return Verification(len(chosen), total, tuple(findings), tuple(unlisted))
 
 
-def altered_packages(target: Target, progress: Progress) -> tuple[str, ...]:
+def altered_packages(target: Target, progress: Progress, *, no_extract: Sequence[str] = ()) -> tuple[str, ...]:
     """Names of packages with altered files that are not configuration."""
-    return tuple(dict.fromkeys(item.package for item in verify(target, (), progress).altered))
+    found = verify(target, (), progress, no_extract=no_extract)
+    return tuple(dict.fromkeys(item.package for item in found.altered))
 
 
 def backup_digests(folder: Path) -> dict[str, str]:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rastos.package import Change, Channel, Manifest, Plan, Result, Target, apply_plan, plan_change, target_for
+from rastos.package import (
+    Change,
+    Channel,
+    Manifest,
+    Plan,
+    Result,
+    Target,
+    apply_plan,
+    plan_change,
+    policy_of,
+    target_for,
+)
 from rastos.progress import Progress
 
 from .session import Session
@@ -30,7 +41,13 @@ def plan_packages(
 
 
 def change_packages(
-    session: Session, channels: Sequence[Channel], plan: Plan, cache: Path, progress: Progress
+    session: Session,
+    channels: Sequence[Channel],
+    plan: Plan,
+    cache: Path,
+    progress: Progress,
+    *,
+    manifest: Manifest | None = None,
 ) -> Result:
     """Carry a plan out in the session; an error leaves the session uncommitted and the base untouched."""
-    return apply_plan(target_of(session, cache), channels, plan, progress)
+    return apply_plan(target_of(session, cache), channels, plan, progress, policy=policy_of(manifest))

@@ -237,6 +237,63 @@ def test_the_commands(place: Place, tmp_path: Path) -> None:
     assert "--locked installs exactly" in rastos("apply", "--locked", "--root", "tree", "app", status=2)
 
 
+def test_a_day_of_a_dated_archive(place: Place, tmp_path: Path) -> None:
+    from rastos.package import LocalRepository, open_channels
+
+    for day, version in (("20260131", "1-1"), ("20260228", "2-1")):
+        path = place.make("app", version)
+        LocalRepository(tmp_path / "archive" / day, "test").add(path)
+    place.manifest = place.write_manifest(
+        'packages = ["app"]\n[channels.test]\nkind = "pacman"\nsiglevel = "never"\n'
+        f'server = "{tmp_path / "archive/20260228"}"\narchive = "file://{tmp_path}/archive/{{date}}"\n'
+    )
+
+    def versions_of(as_of: str) -> list[str]:
+        assert place.manifest
+        channels = open_channels(place.manifest, cache=tmp_path / "c", repository=None, as_of=as_of)
+        made = make_lock(place.target, channels, place.manifest, ["default"], place.progress, as_of=as_of)
+        apply(place, made, f"day{as_of}", channels)
+        return [package.record.version for package in made.packages]
+
+    assert versions_of("") == ["2-1"]
+    assert versions_of("2026-01-31") == ["1-1"]
+    assert versions_of("") == ["2-1"], "a past day is no replayed index of today"
+    assert versions(place, "day2026-01-31") == {"app": "1-1 explicit"}
+    with pytest.raises(UserError, match="is not a date"):
+        versions_of("last week")
+    declare(place, 'packages = ["app"]')
+    old = place.write_manifest('packages = ["app"]\n[channels.test]\nkind = "pacman"\nserver = "/x"\n')
+    with pytest.raises(UserError, match="names no dated archive"):
+        open_channels(old, cache=tmp_path / "c", repository=None, as_of="2026-01-31")
+
+
+def test_planning_and_looking_need_no_libalpm(place: Place, tmp_path: Path) -> None:
+    place.make("app")
+    declare(place, 'packages = ["app"]')
+    place.apply("app")
+    blocked = tmp_path / "blocked/pyalpm"
+    blocked.mkdir(parents=True)
+    (blocked / "__init__.py").write_text('raise ImportError("libalpm.so.99: cannot open shared object file")\n')
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'blocked'}:{ROOT}", "RASTOS_CACHE": str(tmp_path / "c")}
+    environment |= {"RASTOS_STATE": str(tmp_path / "s"), "RASTOS_MANIFEST": str(place.base / "packages.toml")}
+    root = ("--root", str(place.root))
+    for words in (
+        ("plan", *root),
+        ("plan", "--root", "new"),
+        ("list", *root),
+        ("info", "app"),
+        ("search", "app"),
+        ("why", "app", *root),
+        ("verify", *root),
+        ("digest", *root),
+        ("lock",),
+        ("history", *root),
+    ):
+        argv = [sys.executable, "-m", "rastos", "package", *words]
+        done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+
+
 def _json(rastos: Any, *words: str) -> str:
     text = rastos(*words)
     return text[text.index("{") : text.rindex("}") + 1]

@@ -26,6 +26,7 @@ COMMANDS = {
     "digest": ("check", "digest", "The digest of a whole tree."),
     "clean": ("check", "clean", "Delete cached package files that nobody needs."),
     "config": ("config_files", "config", "Files like .pacnew and .pacsave: list, compare, merge."),
+    "aur": ("aur", "aur", "Recipes of the AUR: search, read, build."),
     "search": ("query", "search", "Find packages of the channels by name and description."),
     "info": ("query", "info", "Everything known of one package."),
     "keys": ("keys", "keys", "Whom the channels trust: list, import, trust, refresh."),

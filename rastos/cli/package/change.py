@@ -37,6 +37,7 @@ def _wish_options(function: Any) -> Any:
         click.option("--cascade", is_flag=True, help="With --remove: also what needs them."),
         click.option("--downgrade", is_flag=True, help="Go back where the channels have an older version."),
         click.option("--upgrade", is_flag=True, help="Bring everything installed up to date as well."),
+        click.option("--repair", is_flag=True, help="Install again what has altered files (configuration stays)."),
         click.option("--reinstall", multiple=True, metavar="NAME", help="Install again as it is; may be repeated."),
         click.option("--remove", "removed", multiple=True, metavar="NAME", help="Take out; may be repeated."),
         click.option("--set", "sets", multiple=True, metavar="NAME", help="A set of the manifest; may be repeated."),
@@ -66,7 +67,13 @@ def plan(
 
 @click.command()
 @_wish_options
-@click.option("--engine", type=click.Choice(["auto", "libalpm", "pacman"]), default="auto", hidden=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "libalpm", "pacman"]),
+    default="auto",
+    envvar="RASTOS_ENGINE",
+    help="Who changes the tree: libalpm through its binding, the pacman program, or what works here.",
+)
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -86,6 +93,8 @@ def apply(
     What is declared and there already stays at its version unless --upgrade. Examples:
     rastos package apply --root /srv/tree --set server; rastos package apply htop --remove vim --image web.qcow2
     """
+    from rastos.package import policy_of
+
     manifest_path = wish["manifest_path"]
     kept = manifest_path or (app.config.manifest if app.config.manifest.is_file() else None)
     changed = changed_tree_of(
@@ -99,8 +108,12 @@ def apply(
             if as_json:
                 app.out.json(planned.to_json())
             return
-        options: dict[str, Any] = {"engine": engine} if engine != "auto" else {}
-        result = changing.apply(channels, planned, **options)
+        policy = policy_of(manifest_of(app, manifest_path))
+        result = changing.apply(channels, planned, policy=policy, engine=engine)
+        for line in result.warnings:
+            app.out.say(f"warning: {line}")
+        for path in result.config_files:
+            app.out.say(f"look at {path}: `rastos package config diff`")
         if as_json:
             app.out.json({**planned.to_json(), "seconds": dict(result.seconds)})
         elif not planned.nothing:
@@ -114,7 +127,7 @@ def reinstall(
     app: Application, root: Path | None, image: Path | None, names: tuple[str, ...], *, dry_run: bool
 ) -> None:
     """Install packages again as they are: what `verify --repair` does."""
-    from rastos.package import Change, plan_change
+    from rastos.package import Change, plan_change, policy_of
 
     manifest = manifest_of(app, None)
     with changed_tree_of(app, root, image, command=command_line(), dry_run=dry_run) as changing:
@@ -122,7 +135,7 @@ def reinstall(
         planned = plan_change(changing.target, channels, Change(reinstall=names), app.progress, manifest=manifest)
         show_plan(app, planned)
         if not dry_run:
-            changing.apply(channels, planned)
+            changing.apply(channels, planned, policy=policy_of(manifest))
 
 
 def _planned(
@@ -133,6 +146,7 @@ def _planned(
     sets: tuple[str, ...],
     removed: tuple[str, ...],
     reinstall: tuple[str, ...],
+    repair: bool,
     upgrade: bool,
     downgrade: bool,
     cascade: bool,
@@ -146,7 +160,7 @@ def _planned(
     manifest_path: Path | None,
 ) -> tuple[list[Channel], Plan]:
     from rastos.errors import UserError
-    from rastos.package import Change, plan_change
+    from rastos.package import Change, altered_packages, plan_change
 
     manifest = manifest_of(app, manifest_path)
     if (sets or locked) and manifest is None:
@@ -154,19 +168,22 @@ def _planned(
         step = "name one: --manifest packages.toml"
         raise UserError(f"{option} needs a manifest", on=app.config.manifest, next_step=step)
     if locked:
-        if packages or sets or removed or reinstall or upgrade or downgrade or prune:
+        if packages or sets or removed or reinstall or repair or upgrade or downgrade or prune:
             raise click.UsageError("--locked installs exactly the lockfile; give no names with it.")
         assert manifest is not None
         return _locked(app, target, manifest, bundle, profile)
     if bundle is not None:
         raise click.UsageError("--from belongs to --locked.")
-    named = bool(packages or removed or reinstall or upgrade or downgrade)
+    named = bool(packages or removed or reinstall or repair or upgrade or downgrade)
     if manifest is None and not named:
         raise UserError("nothing is asked for", next_step="name packages, or write a manifest: packages.toml")
     declared: tuple[DeclaredPackage, ...] = ()
     if manifest is not None and (sets or not named):
         declared = manifest.declared(sets or manifest.used_sets, facts_of(target, profile))
         prune = prune or (manifest.undeclared == "remove" and not sets)
+    if repair:
+        known = manifest.no_extract if manifest else ()
+        reinstall = tuple(dict.fromkeys((*reinstall, *altered_packages(target, app.progress, no_extract=known))))
     change = Change(
         install=packages,
         remove=removed,

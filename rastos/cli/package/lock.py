@@ -131,7 +131,7 @@ def _show_drift(app: Application, moved: tuple[Drift, ...]) -> None:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--locked", is_flag=True, required=True, help="Exactly the lockfile's packages.")
+@click.option("--locked", is_flag=True, default=True, help="Exactly the lockfile's packages (there is no other way).")
 @click.option("--key", default="", help="Sign packages and database with this GnuPG key.")
 @click.option("--gnupg-home", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Where the key is.")
 @manifest_option

@@ -95,7 +95,7 @@ def opened_tree(
             yield target_for(store.tree(chosen.id), app.config.cache / "install", immutable=True)
         return
     target = target_of(app, root or Path("/"))
-    if database and not (target.database / "local").is_dir():
+    if database and not any((target.database / "local").glob("*/desc")):
         raise UserError(
             "there is no package database" if root else "this system was not made from pacman packages",
             on=target.root,

@@ -2,31 +2,65 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 import rastos
 from rastos.errors import BusyError, ExternalError, HostError, RastosError, UserError
-from rastos.progress import Progress, Step
+from rastos.progress import Level, Progress, Step
 
-from .protocol import Done, Failed, Logged, Message, Prepared, Progressed, TransactionRequest, decode, encode
+from .protocol import (
+    Asked,
+    ConfigFileMade,
+    Done,
+    Failed,
+    HookStarted,
+    Limited,
+    Logged,
+    Message,
+    OptionalRemoved,
+    Prepared,
+    Progressed,
+    ScriptPrinted,
+    TransactionRequest,
+    decode,
+    encode,
+)
 
-# pm_errno values (alpm.h, enum _alpm_errno_t) that mean something to a user
-_DISK_SPACE = 5
+# pm_errno (alpm.h, enum _alpm_errno_t)
 _HANDLE_LOCK = 10
+_NO_SPACE = os.strerror(errno.ENOSPC)
+_UNWRITTEN = ("could not extract", "could not update database", "could not create", "Write failed")
+_NEARLY_FULL = 2 << 20  # bytes
+_TOO_SMALL = "not enough free disk space"
 _PIPE = -1  # subprocess.PIPE
 
 # tests: where the worker shall die (see TransactionRequest.crash_at)
 crash_at = ""
 
 
-def run_transaction(request: TransactionRequest, progress: Progress) -> Prepared:
+@dataclass
+class Outcome:
+    """What a transaction came to: names in and out, `.pacnew` and `.pacsave` files (paths in the tree), what was warned of."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    config_files: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class NoBindingError(HostError):
+    """pyalpm isn't there, or doesn't go with this host's libalpm."""
+
+
+def run_transaction(request: TransactionRequest, progress: Progress) -> Outcome:
     """Carry out one transaction in a child. Raises UserError (refused), BusyError, HostError, ExternalError (it died).
 
     A KeyboardInterrupt lets libalpm finish the package it is at; a second one kills it.
@@ -61,9 +95,10 @@ def run_transaction(request: TransactionRequest, progress: Progress) -> Prepared
             status = process.wait()
         if conversation.failure is not None or status != 0 or not conversation.done:
             clear_stale_lock(lock, Progress())
+            mark_torn(Path(request.database), conversation.broken)
             raise conversation.failure or _died(status, argv, errors, request)
-        step.outcome = f"{len(conversation.prepared.add)} in, {len(conversation.prepared.remove)} out"
-    return conversation.prepared
+        step.outcome = f"{len(conversation.outcome.add)} in, {len(conversation.outcome.remove)} out"
+    return conversation.outcome
 
 
 class _Conversation:
@@ -72,8 +107,9 @@ class _Conversation:
     def __init__(self, step: Step, root: str) -> None:
         self.step = step
         self.root = root
-        self.prepared = Prepared((), ())
+        self.outcome = Outcome()
         self.failure: RastosError | None = None
+        self.broken: tuple[str, ...] = ()
         self.done = False
 
     def listen(self, lines: Iterable[bytes]) -> None:
@@ -90,29 +126,83 @@ class _Conversation:
                 done = message.at - 1 + message.percent / 100
                 self.step.advance(done, message.target, total=message.total)
         elif isinstance(message, Logged):
-            self.step.note(message.text, "warning" if message.level == "error" else "log")
+            self._warn(message.text, "warning" if message.level == "error" else "log")
         elif isinstance(message, Prepared):
-            self.prepared = message
+            self.outcome.add, self.outcome.remove = message.add, message.remove
         elif isinstance(message, Failed):
-            self.failure = _refusal(message, self.root)
+            self.failure, self.broken = _refusal(message, self.root), message.broken
         elif isinstance(message, Done):
             self.done = True
+        else:
+            self._event(message)
+
+    def _event(self, message: Message) -> None:
+        if isinstance(message, ScriptPrinted):
+            self.step.note(f"{message.package or 'hook'}: {message.line}", "log")
+        elif isinstance(message, HookStarted):
+            self.step.note(f"hook: {message.description or message.name}", "log")
+        elif isinstance(message, ConfigFileMade):
+            self.outcome.config_files.append(message.path)
+            self.step.note(f"{message.path} is there beside your file ({message.package})", "log")
+        elif isinstance(message, OptionalRemoved):
+            self._warn(f"{message.package} can make use of {message.dependency}, which is removed", "warning")
+        elif isinstance(message, Asked):
+            self._warn(f"libalpm asked whether to {message.question}; the answer was no", "warning")
+        elif isinstance(message, Limited):
+            self._warn(f"no overwrite patterns, hooks of /etc, nor names of .pacnew files: {message.reason}", "warning")
+
+    def _warn(self, text: str, level: Level) -> None:
+        self.outcome.warnings.append(text)
+        self.step.note(text, level)
+
+
+def mark_torn(database: Path, names: Iterable[str]) -> None:
+    """Packages that are in the database without all of their files become torn ones: the next change completes them."""
+    for name in names:
+        for entry in (database / "local").glob("*/desc"):
+            if entry.parent.name.rsplit("-", 2)[0] == name:
+                entry.unlink(missing_ok=True)
 
 
 def _refusal(message: Failed, root: str) -> RastosError:
     detail = "\n".join(message.details)
+    if message.stage == "import":
+        return NoBindingError(
+            f"libalpm's Python binding can't be used: {message.message}",
+            next_step="build pyalpm again for this libalpm, or use the pacman program: RASTOS_ENGINE=pacman",
+        )
     if message.number == _HANDLE_LOCK:
         return BusyError("the package database is locked", on=root, holder="another package program")
-    if message.number == _DISK_SPACE:
-        return HostError(
-            "the disk is too small for these packages", on=root, next_step="free space; nothing was changed"
-        )
+    if full := disk_full(detail or message.message, root):
+        return full
     if message.stage == "commit":
         said = f"libalpm stopped: {message.message}"
         step = "see the list; what was complete before stays, the rest was not begun"
     else:
         said, step = f"libalpm refuses: {message.message}", "see the list; nothing was changed"
     return UserError(said, on=root, next_step=step, detail=detail)
+
+
+def disk_full(said: str, root: str) -> HostError | None:
+    """The error for a full disk, where that is what libalpm or pacman said: found beforehand, or half-way."""
+    figures = os.statvfs(root)
+    full = figures.f_bavail * figures.f_frsize < _NEARLY_FULL or (figures.f_files and not figures.f_favail)
+    # libarchive says no more than that a write failed
+    if _NO_SPACE in said or (full and any(text in said for text in _UNWRITTEN)):
+        return HostError(
+            "the disk became full while packages were unpacked",
+            on=root,
+            next_step="free space and run it again: it completes what is missing; what was complete before stays",
+            detail=said,
+        )
+    if _TOO_SMALL in said:
+        return HostError(
+            "the disk is too small for these packages",
+            on=root,
+            next_step="free space; nothing was changed",
+            detail=said,
+        )
+    return None
 
 
 def _died(status: int, argv: list[str], errors: IO[bytes], request: TransactionRequest) -> ExternalError:

@@ -11,21 +11,36 @@ import signal
 import sys
 from typing import Any
 
-import pyalpm
+try:
+    import pyalpm
+except ImportError as error:  # not there, or built for another libalpm
+    pyalpm, missing = None, str(error)
+else:
+    missing = ""
 
+from rastos.package.alpm.native import Event, Native, NativeError
 from rastos.package.alpm.protocol import (
+    Asked,
+    ConfigFileMade,
     Done,
     Failed,
+    HookStarted,
+    Limited,
     Logged,
     Message,
+    OptionalRemoved,
     Prepared,
     Progressed,
+    ScriptPrinted,
     TransactionRequest,
     decode,
     encode,
 )
+from rastos.package.policy import matching
 
-_LEVELS = {pyalpm.LOG_ERROR: "error", pyalpm.LOG_WARNING: "warning"}
+_ERROR, _WARNING = 1, 2  # alpm.h, enum _alpm_loglevel_t
+_LEVELS = {_ERROR: "error", _WARNING: "warning"}
+_SCRIPT_ERRORS = ("error: command ", "error: call to ", "command ", "call to ")
 
 
 class Worker:
@@ -38,37 +53,73 @@ class Worker:
         self.errors: list[str] = []
         self.transaction: Any = None
         self.last = ("", -1)
+        self.native: Native | None = None
+        self.package = ""  # that libalpm is at
+        self.broken = ""
 
     def send(self, message: Message) -> None:
         """Write one message; a parent that is gone ends us."""
-        os.write(self.out, encode(message))
+        data = encode(message)
+        while data:
+            data = data[os.write(self.out, data) :]
 
     def run(self) -> None:
         """The whole transaction; a refusal is a message, not an exception."""
+        if pyalpm is None or self.request.crash_at == "import":
+            self.send(Failed("import", missing or "tests", 0))
+            return
         try:
             self._run()
         except pyalpm.error as error:
             message, number, data = (*error.args, 0, None)[:3]
             details = tuple(dict.fromkeys((*_details(data), *self.errors)))
-            self.send(Failed(self.stage, str(message), int(number or 0), details))
+            self.send(Failed(self.stage, str(message), int(number or 0), details, self._broken()))
         except LookupError as error:
             self.send(Failed(self.stage, str(error.args[0]), 0, tuple(self.errors)))
 
     def _run(self) -> None:
         request = self.request
+        handle = self._handle()
+        self.stage = "prepare"
+        if request.install or request.remove:
+            self._transact(handle)
+        if request.commit:
+            self._reasons(handle)
+        self.send(Done())
+
+    def _handle(self) -> Any:
+        request = self.request
         handle = pyalpm.Handle(request.root, request.database)
         handle.cachedirs = [request.cache]
+        handle.noextracts = list(request.noextract)
+        handle.noupgrades = list(request.noupgrade)
         # libalpm finds file systems through /etc/mtab, and takes its absence for a full disk; the plan's own check stands
-        handle.checkspace = os.path.exists("/etc/mtab")
+        handle.checkspace = os.path.exists("/etc/mtab") and request.crash_at != "unchecked"
         handle.logcb = self._log
         handle.progresscb = self._progress
         handle.eventcb = lambda *_: None
+        try:
+            if request.crash_at == "native":
+                raise NativeError("tests")
+            self.native = Native(handle)
+            self.native.add_hook_folders(request.hookdirs)
+            self.native.add_overwrite(request.overwrite)
+            self.native.on_events(self._event)
+            self.native.on_questions(lambda question: self.send(Asked(question)))
+        except (NativeError, AttributeError, OSError) as error:
+            self.send(Limited(str(error)))
+        return handle
+
+    def _transact(self, handle: Any) -> None:
+        request = self.request
+        held = matching(request.remove, request.hold) if request.hold and not request.force_hold else ()
+        if held:
+            raise LookupError(f"{', '.join(held)} shall never be removed")
         databases = {name: handle.register_syncdb(name, 0) for name in request.databases}
         for database in databases.values():
             # libalpm insists on a server even where every file is in the cache folder
             database.servers = [f"file://{request.cache}"]
-        self.stage = "prepare"
-        self.transaction = handle.init_transaction(noconflicts=True)
+        self.transaction = handle.init_transaction(noconflicts=True, dbonly=request.dbonly)
         signal.signal(signal.SIGINT, lambda *_: self.transaction.interrupt())
         try:
             for database, name, version in request.install:
@@ -94,9 +145,11 @@ class Worker:
                 self.transaction.commit()
         finally:
             self.transaction.release()
-        if request.commit:
-            self._reasons(handle)
-        self.send(Done())
+
+    def _broken(self) -> tuple[str, ...]:
+        """libalpm stops at a package that it could not unpack, and has it in the database all the same."""
+        coming = {name for _, name, _ in self.request.install}
+        return (self.broken,) if self.stage == "commit" and self.broken in coming else ()
 
     def _same(self, adding: tuple[str, ...], removing: tuple[str, ...]) -> None:
         """libalpm must do what was planned, no more."""
@@ -123,11 +176,28 @@ class Worker:
             self.last = (target, percent // 10)
             self.send(Progressed(target, percent, total, at))
 
+    def _event(self, event: Event) -> None:
+        if event.kind == "operation":
+            self.package = event.package
+        elif event.kind == "operation done":
+            self.package = ""
+        elif event.kind == "script":
+            self.send(ScriptPrinted(self.package, event.text))
+        elif event.kind == "hook":
+            self.send(HookStarted(event.text, event.description))
+        elif event.kind == "optional":
+            self.send(OptionalRemoved(event.package, event.text))
+        else:
+            root = os.path.realpath(self.request.root).rstrip("/")
+            self.send(ConfigFileMade(event.text.removeprefix(root), event.package))
+
     def _log(self, level: int, text: str) -> None:
         if level in _LEVELS:
             line = text.rstrip()
-            if level == pyalpm.LOG_ERROR:
+            if level == _ERROR:
                 self.errors.append(line)
+                if self.package and not line.startswith(_SCRIPT_ERRORS):
+                    self.broken = self.package
             self.send(Logged(_LEVELS[level], line))
 
     def _crash(self, place: str) -> None:
