@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .archive import PackageMetadata, write_package
-    from .bundle import Bundle, bundle_channels, write_bundle
+    from .bundle import Bundle, bundle_channels, bundle_repository, write_bundle
     from .capture import Capture, capture
     from .changes import PackageChange, differences, planned_changes
     from .channels import Channel, SyncDatabase, Wanted, open_channels
@@ -56,6 +56,7 @@ _HOMES = {
     "bundle": (
         "Bundle",
         "bundle_channels",
+        "bundle_repository",
         "write_bundle",
     ),
     "capture": (
@@ -264,6 +265,7 @@ __all__ = [
     "altered_packages",
     "apply_plan",
     "bundle_channels",
+    "bundle_repository",
     "capture",
     "channel_keys",
     "chosen_config",
