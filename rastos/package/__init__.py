@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         settle_config,
     )
     from .conflicts import FileConflict, FileConflictError
-    from .database import read_local
+    from .database import open_decompressed, read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
@@ -89,7 +89,10 @@ _HOMES = {
         "FileConflict",
         "FileConflictError",
     ),
-    "database": ("read_local",),
+    "database": (
+        "open_decompressed",
+        "read_local",
+    ),
     "graph": (
         "Branch",
         "Edge",
@@ -289,6 +292,7 @@ __all__ = [
     "manifest_of_tree",
     "merge_config",
     "open_channels",
+    "open_decompressed",
     "owners",
     "plan_change",
     "plan_cleaning",
