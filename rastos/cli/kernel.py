@@ -32,6 +32,7 @@ def kernel() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="A further fragment, merged after the profile's; may be repeated.",
 )
+@click.option("--set", "settings", multiple=True, metavar="CONFIG_X=y", help="A single option, after all fragments.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Also put the package here.")
 @click.option("--debug", is_flag=True, help="Show make's lines and keep the packaged tree.")
 @dry_run_option
@@ -43,6 +44,7 @@ def build(
     jobs: int | None,
     source: str | None,
     fragments: tuple[Path, ...],
+    settings: tuple[str, ...],
     output: Path | None,
     debug: bool,
     dry_run: bool,
@@ -58,6 +60,7 @@ def build(
         load_profile(profile, app.config.profile_folders),
         source=source,
         extra_fragments=fragments,
+        settings=settings,
         jobs=jobs or app.config.jobs,
         cache=_cache(app),
         repository=_repository(app),
@@ -206,10 +209,11 @@ def _duration(count: float) -> str:
 
 
 def _further() -> None:
-    from rastos.cli.kernel_check import check, diff
+    from rastos.cli.kernel_check import check, diff, sources
 
     kernel.add_command(check)
     kernel.add_command(diff)
+    kernel.add_command(sources)
 
 
 _further()

@@ -1,5 +1,6 @@
 """Kernels from profiles: source, configuration with provenance, build, pacman package."""
 
+from rastos.kernel.apt import Offer, offers
 from rastos.kernel.build import build
 from rastos.kernel.fragments import Merged, Override, Request, merge, parse_fragment
 from rastos.kernel.kconfig import Dropped, read_config
@@ -16,6 +17,7 @@ __all__ = [
     "KernelProfile",
     "MayDrop",
     "Merged",
+    "Offer",
     "Override",
     "Request",
     "Source",
@@ -24,6 +26,7 @@ __all__ = [
     "find_source",
     "load_profile",
     "merge",
+    "offers",
     "parse_fragment",
     "plan_build",
     "profiles",

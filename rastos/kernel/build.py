@@ -171,7 +171,7 @@ def _mark(plan: BuildPlan, *, finished: bool) -> None:
 
 def _remember_count(plan: BuildPlan, log: MakeLog, fresh: bool) -> None:
     """Keep the number of objects of a complete build of the profile as shipped."""
-    if not fresh or log.expected is None or plan.fragments != plan.profile.fragments:
+    if not fresh or log.expected is None or plan.merged.changed(plan.profile.fragments):
         return
     path = plan.cache / "counts.json"
     known = read_json(path) if path.is_file() else {}

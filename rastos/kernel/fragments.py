@@ -46,6 +46,11 @@ class Merged:
     requests: tuple[Request, ...]
     overrides: tuple[Override, ...] = ()
 
+    def changed(self, fragments: Sequence[Path]) -> bool:
+        """Whether somebody else than these files asked for something."""
+        names = {path.name for path in fragments}
+        return any(item.fragment not in names for item in self.requests)
+
     def text(self) -> str:
         """As a file for KCONFIG_ALLCONFIG or to append to a defconfig: no comments, so that it can be a build key."""
         return "".join(
@@ -60,29 +65,38 @@ def parse_fragment(path: Path) -> tuple[Request, ...]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the fragment: {error}", on=path, next_step="check the file named") from error
+    return _requests(lines, path.name, path)
+
+
+def parse_settings(texts: Sequence[str]) -> tuple[Request, ...]:
+    """Requests given on the command line: `CONFIG_X=y`, or `X=y`. UserError: one is no option."""
+    return _requests([text if text.startswith("CONFIG_") else f"CONFIG_{text}" for text in texts], "--set", "--set")
+
+
+def _requests(lines: Sequence[str], name: str, on: object) -> tuple[Request, ...]:
     found: list[Request] = []
     for number, raw in enumerate(lines, 1):
         line = raw.strip()
         unset = _UNSET.fullmatch(line)
         if unset:
-            found.append(Request(unset[1], "n", path.name, number))
+            found.append(Request(unset[1], "n", name, number))
         elif line and not line.startswith("#"):
             value = _SET.fullmatch(line)
             if not value:
                 raise UserError(
-                    f"{path}:{number}: '{line[:60]}' is not an option",
+                    f"{on}:{number}: '{line[:60]}' is not an option",
                     next_step='expected CONFIG_NAME=y, m, n, a number or a "text", or "# CONFIG_NAME is not set"',
                 )
-            found.append(Request(value[1], value[2], path.name, number))
+            found.append(Request(value[1], value[2], name, number))
     return tuple(found)
 
 
-def merge(paths: Sequence[Path]) -> Merged:
-    """All fragments in order: the last request for a symbol wins and takes its place, changed ones are listed."""
+def merge(paths: Sequence[Path], settings: Sequence[str] = ()) -> Merged:
+    """All fragments in order, then `settings`: the last request for a symbol wins and takes its place, changed ones are listed."""
     requests: dict[str, Request] = {}
     overrides: list[Override] = []
-    for path in paths:
-        for item in parse_fragment(path):
+    for group in (*(parse_fragment(path) for path in paths), parse_settings(settings)):
+        for item in group:
             earlier = requests.pop(item.symbol, None)
             if earlier is not None and earlier.value != item.value:
                 overrides.append(Override(earlier, item))

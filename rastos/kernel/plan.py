@@ -100,13 +100,14 @@ def plan_build(
     *,
     source: str | None = None,
     extra_fragments: Sequence[Path] = (),
+    settings: Sequence[str] = (),
     jobs: int,
     cache: Path,
     repository: LocalRepository,
 ) -> BuildPlan:
-    """Decide a build; `source` as `find_source` takes it. Changes nothing but remembered digests in `cache`."""
+    """Decide a build; `source` as `find_source` takes it, `settings` like "X=y". Changes nothing but remembered digests in `cache`."""
     fragments = (*profile.fragments, *extra_fragments)
-    merged = merge(fragments)
+    merged = merge(fragments, settings)
     found = find_source(source, cache)
     tools = toolchain()
     variables = "\n".join(f"{name}={value}" for name, value in sorted(IDENTITY.items()))

@@ -29,6 +29,20 @@ def test_last_request_wins_and_origins_are_kept(tmp_path: Path) -> None:
     assert merged.text() == '# CONFIG_A is not set\nCONFIG_C="x y"\nCONFIG_B=m\nCONFIG_D=0x10\n'
 
 
+def test_single_settings_come_last(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.config", "CONFIG_A=y\nCONFIG_B=y\n")
+    merged = merge([one], ["CONFIG_B=n", "C=m"])
+    assert [(item.symbol, item.value, item.origin) for item in merged.requests] == [
+        ("A", "y", "one.config:1"),
+        ("B", "n", "--set:1"),
+        ("C", "m", "--set:2"),
+    ]
+    assert [item.later.origin for item in merged.overrides] == ["--set:1"]
+    assert merged.changed([one]) and not merge([one]).changed([one])
+    with pytest.raises(UserError, match="--set:1: 'CONFIG_X=maybe' is not an option"):
+        merge([], ["X=maybe"])
+
+
 def test_comments_don_t_change_the_text(tmp_path: Path) -> None:
     bare = write(tmp_path / "bare.config", "CONFIG_A=y\n")
     talk = write(tmp_path / "talk.config", "# why\n\nCONFIG_A=y\n")
