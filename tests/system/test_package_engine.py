@@ -299,7 +299,7 @@ def test_every_file_conflict_is_listed_before_libalpm_starts(
     (place.root / "usr/share/stray/file").write_text("mine")
     place.make("two", files={"usr/bin/tool": "two", "usr/bin/both": "two", "usr/share/stray/file": "two"})
     place.make("three", files={"usr/bin/both": "three", "usr/share/three": "three"})
-    monkeypatch.setattr(session, "run_transaction", lambda *_: pytest.fail("libalpm was started"))
+    monkeypatch.setattr(session._Conversation, "listen", lambda *_: pytest.fail("libalpm was started"))
     with pytest.raises(FileConflictError) as caught:
         apply(place, Change(("two", "three")), engine)
     found = {(item.package, item.path, item.owner) for item in caught.value.conflicts}
