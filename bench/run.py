@@ -63,9 +63,9 @@ def plain_repository(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     channels = open_channels(manifest, cache=cache, repository=None)
     target = target_for(folder / "nothing", cache, immutable=True)
     plan = plan_change(target, channels, Change(install=manifest.select(["base"])), Progress(), manifest=manifest)
-    from rastos.package.transaction import _wanted
+    from rastos.package.preparation import wanted_of
 
-    for channel, wanted in _wanted(plan, channels):
+    for channel, wanted in wanted_of(plan, channels):
         channel.fetch(wanted, target.packages, Progress())
     repository = LocalRepository(folder / "repository", "bench")
     for record in plan.records:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import os
 import threading
@@ -10,15 +9,15 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from rastos.errors import ExternalError, HostError, IntegrityError, RastosError, UserError
+from rastos.host.claim import claimed
 from rastos.host.files import rename_durable, sha256_file
 from rastos.progress import Step
 
@@ -98,6 +97,10 @@ class _Meter:
             if self.step:
                 self.step.advance(self.done, request.target.name)
 
+    def pause(self) -> None:
+        self.stop.wait(0.1)
+        self.check()
+
     def check(self) -> None:
         if self.stop.is_set():
             raise _Stopped("stopped, because another download failed", next_step="see that one's error")
@@ -134,8 +137,13 @@ def fetch_all(
     return tuple(future.result() for future in futures)
 
 
-def fetch_if_changed(request: Request, known: Validators | None, *, step: Step | None = None) -> Validators | None:
-    """Fetch one file from its `url` unless the server says it is still the `known` one; None: it is, nothing was sent."""
+def fetch_if_changed(
+    request: Request, known: Validators | None, *, patient: bool = False, step: Step | None = None
+) -> Validators | None:
+    """Fetch one file from its `url` unless the server says it is still the `known` one; None: it is, nothing was sent.
+
+    `patient` where no other server is left to be asked: then it is tried again.
+    """
     headers = {}
     if known and known.etag:
         headers["If-None-Match"] = known.etag
@@ -144,9 +152,9 @@ def fetch_if_changed(request: Request, known: Validators | None, *, step: Step |
     single, meter = replace(request, mirrors=()), _Meter(step)
     single.target.parent.mkdir(parents=True, exist_ok=True)
     part = _part(single)
-    with _claimed(part, meter):
+    with claimed(part, meter.pause):
         try:
-            answer = _attempts(single, single.url, part, meter, headers=headers, patient=False)
+            answer = _attempts(single, single.url, part, meter, headers=headers, patient=patient)
         except _Unchanged:
             return None
         _verify(single, single.url, part)
@@ -180,7 +188,7 @@ def _fetch(request: Request, meter: _Meter) -> Transfer:
             raise UserError("unknown kind of address", on=url, next_step="use http://, https:// or file://")
     request.target.parent.mkdir(parents=True, exist_ok=True)
     part = _part(request)
-    with _claimed(part, meter) as waited:
+    with claimed(part, meter.pause) as waited:
         if waited and _there(request):
             part.unlink()
             meter.at(request, request.target.stat().st_size)
@@ -227,41 +235,6 @@ def _folder(url: str) -> str:
 
 def _is_missing(error: RastosError) -> bool:
     return isinstance(error, ExternalError) and error.status in _MISSING
-
-
-@contextmanager
-def _claimed(part: Path, meter: _Meter) -> Iterator[bool]:
-    """Have the unfinished file to ourselves, also among processes; says whether somebody else had it before."""
-    waited = False
-    while True:
-        number = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is(part, number):  # else it got its name or was removed meanwhile
-                break
-        except BlockingIOError:
-            pass
-        except BaseException:
-            os.close(number)
-            raise
-        os.close(number)
-        waited = True
-        meter.stop.wait(0.1)
-        meter.check()
-    try:
-        yield waited
-    finally:
-        if os.fstat(number).st_size == 0 and _is(part, number):
-            part.unlink()
-        os.close(number)
-
-
-def _is(path: Path, number: int) -> bool:
-    """Whether this path names the file that is open as `number`."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(number))
-    except FileNotFoundError:
-        return False
 
 
 def _there(request: Request) -> bool:

@@ -53,8 +53,9 @@ def fingerprint(text: str) -> str:
 
 def read_keys(files: Sequence[Path], masters: Collection[str] = ()) -> tuple[Key, ...]:
     """Every key of these keyring files, merged; certifications by `masters` (fingerprints) are verified and counted."""
-    with _home(files) as (home, gpg):
-        listed = _run([*gpg, "--no-sig-cache", "--check-sigs" if masters else "--list-keys"], f"read {home}")
+    with _home(files) as (_, gpg):
+        # not --no-sig-cache: gpg 2.2 frees a key twice there; in a new folder nothing is cached anyway
+        listed = _run([*gpg, "--check-sigs" if masters else "--list-keys"], "read the keyring")
     blocks = _blocks(listed)
     issuers = _issuers(blocks, set(masters))
     keys = [_key(block, issuers) for block in blocks]
@@ -223,23 +224,25 @@ def _key(block: list[list[str]], issuers: dict[str, str]) -> Key:
     names: list[str] = []
     best: set[str] = set()
     live: dict[str, tuple[int, bool]] = {}
-    identity = ""
+    identity, named = "", False
     for fields in [*block, ["uid"] + [""] * 20]:
         kind = fields[0]
         if kind in ("uid", "uat", "sub"):
             if identity:
                 best |= {issuer for issuer, (_, good) in live.items() if good}
             live = {}
-            revoked = fields[1][:1] in ("r",)
-            identity = fields[9] if kind == "uid" and not revoked else ""
-            if identity:
-                names.append(_text(identity))
+            identity = fields[9] if kind == "uid" and fields[1][:1] != "r" else ""
+            if kind == "uid" and fields[9]:
+                names.insert(0 if identity and not named else len(names), _text(fields[9]))
+                named = named or bool(identity)
         elif kind in ("sig", "rev") and identity and fields[1][:1] == "!" and fields[4] in issuers:
             made, ends, what = int(fields[5] or 0), int(fields[6] or 0), fields[10][:2]
-            master = issuers[fields[4]]
-            if what in (*_CERTIFICATIONS, _REVOCATION) and made >= live.get(master, (-1, False))[0]:
+            if what in (*_CERTIFICATIONS, _REVOCATION):
                 good = what in _CERTIFICATIONS and kind == "sig" and not (ends and ends <= time.time())
-                live[master] = (made, good)
+                # the last word counts; of two in the same second the refusal
+                last, was = live.get(issuers[fields[4]], (-1, True))
+                if made >= last:
+                    live[issuers[fields[4]]] = (made, good and (was or made > last))
     return Key(
         fingerprint=own,
         name=names[0] if names else "",

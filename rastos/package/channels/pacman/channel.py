@@ -88,6 +88,8 @@ class PacmanChannel:
                 except NoKeyring:
                     raise
                 except (HostError, ExternalError, IntegrityError) as error:
+                    if not error.on.startswith(server):  # a temporary file of ours says nothing
+                        error.on = f"{server}/{self.name}.db" + (f": {error.on}" if str(work) not in error.on else "")
                     failures.append(error)
                     self.mirrors.failed(server)
                     if len(failures) < len(self.mirrors.servers):
@@ -208,7 +210,7 @@ class PacmanChannel:
         known = None
         if whole:
             known = Validators(whole.etag if whole.server == server else "", whole.modified, whole.strong)
-        answer = fetch_if_changed(Request(url, fetched, limit=LARGEST), known)
+        answer = fetch_if_changed(Request(url, fetched, limit=LARGEST), known, patient=len(self.mirrors.servers) == 1)
         if answer is None:
             assert whole is not None
             return whole
@@ -221,7 +223,8 @@ class PacmanChannel:
         dates = build_dates(index)
         new = _seen(server, answer, signed, max(dates.values(), default=0), len(index.names()), sha256_file(fetched))
         if seen and not self.allow_older and new.sha256 != seen.sha256:
-            refuse_older(seen, new, self.database, dates, url, self._record)
+            checked = self.settings.level.database != "never"
+            refuse_older(seen, new, self.database, dates, url, self._record, signatures=checked)
         rename_durable(fetched, self.database)
         if signature.is_file():
             rename_durable(signature, self._signature)

@@ -53,16 +53,18 @@ def build_dates(index: SyncIndex) -> dict[str, int]:
     return {name: int(match[1]) for name, match in found.items() if match}
 
 
-def refuse_older(seen: Seen, fetched: Seen, previous: Path, dates: dict[str, int], on: str, record: Path) -> None:
+def refuse_older(
+    seen: Seen, fetched: Seen, previous: Path, dates: dict[str, int], on: str, record: Path, *, signatures: bool
+) -> None:
     """IntegrityError where the fetched database is from before the one in use.
 
-    Two signed ones are compared by their signatures. Otherwise by the packages: a database whose last build is earlier
+    Two signed ones are compared by their signatures, if `signatures` are checked at all. Otherwise by the packages: a database whose last build is earlier
     is an old one, unless only packages were taken out and the server says that it was written later.
     """
     reason = ""
-    if seen.signed and not fetched.signed:
+    if signatures and seen.signed and not fetched.signed:
         reason = "it was signed before and isn't now"
-    elif seen.signed and fetched.signed:
+    elif signatures and seen.signed:
         if fetched.signed < seen.signed:
             reason = f"it was signed on {_day(fetched.signed)}, the one in use on {_day(seen.signed)}"
     else:
