@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ _MAX_MEMBERS = 1_000_000
 _MAX_SIZE = 1 << 36  # bytes of one package unpacked
 _SLACK = 64 << 20  # bytes a package may always unpack to
 _SET_ID = 0o6000
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def _privileges(found: Iterable[Inspection], policy: TransactionPolicy) -> None:
     ]
     if lines:
         raise UserError(
-            f"{len(lines)} files would run with other rights, which the setuid rule forbids",
+            f"{len(lines)} {'files' if len(lines) > 1 else 'file'} would run with other rights, which the setuid rule forbids",
             on="setuid",
             next_step="leave the packages out, or add the paths to `setuid` in packages.toml; nothing was changed",
             detail="\n".join(lines),
@@ -216,7 +218,8 @@ def _privileges(found: Iterable[Inspection], policy: TransactionPolicy) -> None:
 def _remembered(candidate: Candidate, memory: Path, ratio: float) -> Inspection:
     from rastos.host import sha256_file
 
-    place = memory / f"{candidate.digest or sha256_file(candidate.path)}.json"
+    digest = candidate.digest if _DIGEST.fullmatch(candidate.digest) else sha256_file(candidate.path)
+    place = memory / f"{digest}.json"
     try:
         values = json.loads(place.read_bytes())
         if values["format"] == FORMAT:

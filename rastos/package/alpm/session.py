@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 _HANDLE_LOCK = 10
 _NO_SPACE = os.strerror(errno.ENOSPC)
 _UNWRITTEN = ("could not extract", "could not update database", "could not create", "Write failed")
+_NOISE = re.compile(
+    r"^dependency cycle detected|^\S+ will be (?:installed before|removed after) its |^directory permissions differ on "
+    r"\S*/(?:dev|proc|run|sys|tmp)/$|^downgrading package |-- (?:reinstalling|skipping)$",
+    re.MULTILINE,
+)
 _NEARLY_FULL = 2 << 20  # bytes
 _TOO_SMALL = "not enough free disk space"
 _PIPE = -1  # subprocess.PIPE
@@ -174,8 +180,16 @@ class _Conversation:
             self._warn(f"no overwrite patterns, hooks of /etc, nor names of .pacnew files: {message.reason}", "warning")
 
     def _warn(self, text: str, level: Level) -> None:
-        self.outcome.warnings.append(text)
+        if worth_telling(text):
+            self.outcome.warnings.append(text)
+        else:
+            level = "log"
         self.step.note(text, level)
+
+
+def worth_telling(text: str) -> bool:
+    """Whether a user has use for a warning: not for what the plan shows, and for mount points that are mounted right now."""
+    return not _NOISE.search(text)
 
 
 def mark_torn(database: Path, names: Iterable[str]) -> None:
