@@ -66,7 +66,8 @@ def inspect_packages(
         try:
             for candidate, inspection in zip(candidates, seen, strict=True):
                 _same(candidate, inspection)
-                _within(candidate, inspection.unpacked, policy.max_unpacked)
+                if candidate.record.installed_size:
+                    _within(candidate, inspection.unpacked, candidate.record.installed_size, policy.max_unpacked)
                 found[inspection.name] = inspection
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -95,6 +96,7 @@ class _Reader:
     def __init__(self, candidate: Candidate, ratio: float) -> None:
         self.candidate = candidate
         self.ratio = ratio
+        self.said = candidate.record.installed_size  # what the database says; where it doesn't, the package's own word
         self.info: PackageRecord | None = None
         self.paths: dict[str, str] = {}
         self.links: set[str] = set()
@@ -115,9 +117,9 @@ class _Reader:
                 on=member.name,
                 next_step="nothing was installed; don't use this package or where it came from",
             )
-        _within(self.candidate, self.total, self.ratio)
         if name == ".PKGINFO":
             self.info = parse_package_info(member.content.decode("utf-8", "replace"), {})
+        _within(self.candidate, self.total, self.said or (self.info.installed_size if self.info else 0), self.ratio)
         if name.startswith(".") and "/" not in name and member.kind == "file":
             self.script |= name == ".INSTALL"
             return
@@ -176,8 +178,7 @@ def _plain(name: str) -> str:
     return "" if name == "." else name.rstrip("/")
 
 
-def _within(candidate: Candidate, total: int, ratio: float) -> None:
-    said = candidate.record.installed_size
+def _within(candidate: Candidate, total: int, said: int, ratio: float) -> None:
     if total > max(said * ratio, _SLACK):
         raise IntegrityError(
             f"{candidate.record.name} unpacks to more than {total >> 20} MiB, it is said to have {said >> 20} MiB",
