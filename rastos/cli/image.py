@@ -64,6 +64,11 @@ def image() -> None:
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="With --locked: take the packages from this folder (`rastos package fetch`).",
 )
+@click.option(
+    "--keyring",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="With --from: the folder has to be signed by a key of this file.",
+)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the image.")
 @click.option("--force", is_flag=True, help="Overwrite an image that is there.")
 @dry_run_option
@@ -81,6 +86,7 @@ def create(
     keys: tuple[Path, ...],
     locked: bool,
     bundle: Path | None,
+    keyring: Path | None,
     output: Path | None,
     force: bool,
     dry_run: bool,
@@ -113,7 +119,7 @@ def create(
     target = (output or app.config.output / f"{chosen.name}.{chosen.format}").absolute()
     manifest = load_manifest(packages or app.config.manifest)
     repository = LocalRepository(app.config.repository)
-    lock, channels = _sources(app, chosen, manifest, repository, locked=locked, bundle=bundle)
+    lock, channels = _sources(app, chosen, manifest, repository, locked=locked, bundle=bundle, keyring=keyring)
     plan = plan_image(
         chosen,
         manifest,
@@ -150,13 +156,14 @@ def _sources(
     *,
     locked: bool,
     bundle: Path | None,
+    keyring: Path | None,
 ) -> tuple[Lockfile | None, list[Channel]]:
     """The lockfile where one is asked for, and the channels packages come from."""
     from rastos.errors import UserError
     from rastos.package import Facts, bundle_channels, open_channels, read_lockfile, stale
 
-    if bundle is not None and not locked:
-        raise click.UsageError("--from belongs to --locked.")
+    if (bundle or keyring) and not locked:
+        raise click.UsageError("--from and --keyring belong to --locked.")
     if not locked:
         return None, open_channels(manifest, cache=app.config.cache, repository=repository)
     import platform
@@ -168,7 +175,7 @@ def _sources(
         raise UserError(f"the lockfile is stale: {reason}", on=path, next_step="run `rastos package lock`")
     as_of = "" if bundle else lock.as_of
     channels = open_channels(manifest, cache=app.config.cache, repository=repository, as_of=as_of)
-    return lock, bundle_channels(bundle, lock, channels) if bundle else channels
+    return lock, bundle_channels(bundle, lock, channels, keyring=keyring) if bundle else channels
 
 
 def _show_plan(app: Application, plan: ImagePlan) -> None:

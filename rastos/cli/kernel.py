@@ -203,3 +203,13 @@ def _duration(count: float) -> str:
     from rastos.cli import render
 
     return render.seconds(count)
+
+
+def _further() -> None:
+    from rastos.cli.kernel_check import check, diff
+
+    kernel.add_command(check)
+    kernel.add_command(diff)
+
+
+_further()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .archive import PackageMetadata, write_package
-    from .bundle import Bundle, bundle_channels, write_bundle
+    from .bundle import Bundle, bundle_channels, bundle_repository, write_bundle
     from .capture import Capture, capture
     from .changes import PackageChange, differences, planned_changes
     from .channels import Channel, SyncDatabase, Wanted, open_channels
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         settle_config,
     )
     from .conflicts import FileConflict, FileConflictError
-    from .database import read_local
+    from .database import open_decompressed, read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
@@ -56,6 +56,7 @@ _HOMES = {
     "bundle": (
         "Bundle",
         "bundle_channels",
+        "bundle_repository",
         "write_bundle",
     ),
     "capture": (
@@ -88,7 +89,10 @@ _HOMES = {
         "FileConflict",
         "FileConflictError",
     ),
-    "database": ("read_local",),
+    "database": (
+        "open_decompressed",
+        "read_local",
+    ),
     "graph": (
         "Branch",
         "Edge",
@@ -264,6 +268,7 @@ __all__ = [
     "altered_packages",
     "apply_plan",
     "bundle_channels",
+    "bundle_repository",
     "capture",
     "channel_keys",
     "chosen_config",
@@ -287,6 +292,7 @@ __all__ = [
     "manifest_of_tree",
     "merge_config",
     "open_channels",
+    "open_decompressed",
     "owners",
     "plan_change",
     "plan_cleaning",

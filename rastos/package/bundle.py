@@ -67,9 +67,20 @@ def wanted(package: LockedPackage) -> Wanted:
     return Wanted(record.name, record.version, record.filename, record.sha256, file.size, package)
 
 
-def bundle_channels(folder: Path, lock: Lockfile, channels: Sequence[Channel]) -> list[Channel]:
-    """The same channels, their packages taken from a bundle. UserError: it is not one, or of another lockfile."""
-    repository = LocalRepository(folder, NAME)
+def bundle_repository(folder: Path) -> LocalRepository:
+    """The repository a bundle is."""
+    return LocalRepository(folder, NAME)
+
+
+def bundle_channels(
+    folder: Path, lock: Lockfile, channels: Sequence[Channel], *, keyring: Path | None = None
+) -> list[Channel]:
+    """The same channels, their packages taken from a bundle. UserError: it is not one, or of another lockfile.
+
+    With `keyring` its database has to be signed by a key of that (IntegrityError). Without, files are held to the lockfile's
+    digests, and those that a channel has made itself (Debian's, converted) to the bundle's own.
+    """
+    repository = bundle_repository(folder)
     if not repository.database.is_file():
         raise UserError(
             "this folder is no bundle", on=folder, next_step="make one: `rastos package fetch --locked DIR`"
@@ -77,8 +88,23 @@ def bundle_channels(folder: Path, lock: Lockfile, channels: Sequence[Channel]) -
     if read_lockfile(folder / LOCK) != lock:
         step = "fill it again: `rastos package fetch --locked DIR`"
         raise UserError("this bundle is of another lockfile", on=folder, next_step=step)
+    if keyring is not None:
+        _verify(repository, keyring)
     packages = {package.name: package for package in repository.packages()}
     return [BundleChannel(channel, repository, packages) for channel in channels]
+
+
+def _verify(repository: LocalRepository, keyring: Path) -> None:
+    import tempfile
+
+    from .channels.signatures import verify_detached
+
+    signature = repository.database.with_name(f"{repository.database.name}.sig")
+    if not signature.is_file():
+        step = "sign it where it was made: `rastos package fetch --locked DIR --key KEY`"
+        raise IntegrityError("this bundle is not signed", on=repository.directory, next_step=step)
+    with tempfile.TemporaryDirectory() as work:
+        verify_detached(repository.database, signature, keyring, Path(work), "the bundle")
 
 
 class BundleChannel:

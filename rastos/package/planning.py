@@ -107,8 +107,9 @@ def load_indexes(channels: Sequence[Channel], progress: Progress, *, offline: bo
 def rules_of(manifest: Manifest | None, declared: Iterable[DeclaredPackage], channels: Sequence[Channel]) -> Rules:
     """The manifest's rules and the demands of what is declared, as the resolver takes them."""
     upgradable = frozenset(channel.name for channel in channels if allows(channel, "upgrade"))
+    installable = frozenset(channel.name for channel in channels if allows(channel, "install"))
     if manifest is None:
-        return Rules(upgradable=upgradable)
+        return Rules(upgradable=upgradable, installable=installable)
     constraints: dict[str, tuple[Constraint, ...]] = dict(manifest.pin)
     allowed: dict[str, frozenset[str]] = {}
     local = frozenset(channel.name for channel in channels if _is_local(channel))
@@ -127,6 +128,7 @@ def rules_of(manifest: Manifest | None, declared: Iterable[DeclaredPackage], cha
         ignore=manifest.ignore,
         hold=manifest.hold,
         upgradable=upgradable,
+        installable=installable,
     )
 
 

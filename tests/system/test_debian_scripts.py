@@ -101,6 +101,36 @@ def test_what_a_late_preinst_clears_away_comes_back(suite: Suite, tree: Tree) ->
     assert tree.text("usr/one") == "1"
 
 
+def take_out(tree: Tree, *paths: str) -> None:
+    """As libalpm does it."""
+    for path in paths:
+        (tree.root / path).unlink()
+
+
+@as_root
+def test_postrm_runs_when_its_package_is_gone(suite: Suite, tree: Tree) -> None:
+    seen = "test -e /usr/one && echo still || echo gone\n"
+    scripts = {"prerm": SH + LOG, "postrm": SH + LOG + f"({seen}) >> /order\n"}
+    suite.deb("one", "1", {"usr/one": "1"}, scripts)
+    suite.deb("two", "1", {"usr/two": "2"}, {"postrm": "#!/bin/sh\necho it broke\nexit 4\n"})
+    suite.deb("stays", "1", {"usr/stays": "x"})
+    suite.publish()
+    channel = tree.install("one", "two", "stays")
+    channel.before_removal(tree.root, ["one", "two"], Progress())
+    info = "var/lib/dpkg/info"
+    channel.configure(tree.root, [], Progress())
+    assert tree.text("order") == "prerm one remove\n", "the change was given up: nothing is gone"
+    channel.before_removal(tree.root, ["one", "two"], Progress())
+    for name in ("one", "two"):
+        take_out(tree, f"usr/{name}", *(f"{info}/{name}.{kind}" for kind in ("control", "list", "postrm")))
+    (tree.root / f"{info}/one.prerm").unlink()
+    warnings: list[str] = []
+    channel.configure(tree.root, [], Progress(lambda event: warnings.append(getattr(event, "text", ""))))
+    assert tree.text("order").splitlines()[2:] == ["postrm one remove", "gone"]
+    assert [text for text in warnings if "postrm script of two failed" in text]
+    assert not (tree.root / "var/lib/dpkg/rastos-removed").exists()
+
+
 DIVERT = SH + "dpkg-divert --package vim --add --rename --divert /usr/doc/help.tiny /usr/doc/help >/dev/null\n"
 
 

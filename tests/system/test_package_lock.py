@@ -18,6 +18,7 @@ from rastos.package import (
     Lockfile,
     apply_plan,
     bundle_channels,
+    bundle_repository,
     drift,
     installed,
     make_lock,
@@ -191,6 +192,33 @@ def test_a_bundle_builds_without_the_channel(place: Place, tmp_path: Path) -> No
     with pytest.raises(IntegrityError, match="isn't the file that was locked"):
         apply(place, made, "second", bundle_channels(folder, made, channels))
     assert versions(place, "second") == {}
+
+
+def test_a_bundle_that_has_to_be_signed(place: Place, tmp_path: Path) -> None:
+    home = tmp_path / "gnupg"
+    home.mkdir(mode=0o700)
+    words = ["gpg", "--homedir", str(home), "--batch", "--passphrase", ""]
+    try:
+        subprocess.run(
+            [*words, "--quick-generate-key", "us", "ed25519", "sign", "never"], check=True, capture_output=True
+        )
+        ring = tmp_path / "us.gpg"
+        ring.write_bytes(subprocess.run([*words, "--export"], check=True, capture_output=True).stdout)
+        place.make("app")
+        declare(place, 'packages = ["app"]')
+        made, folder, channels = lock(place), tmp_path / "bundle", place.channels
+        write_bundle(made, channels, folder, Progress())
+        with pytest.raises(IntegrityError, match="not signed"):
+            bundle_channels(folder, made, channels, keyring=ring)
+        bundle_repository(folder).sign("", home)
+        apply(place, made, "signed", bundle_channels(folder, made, channels, keyring=ring))
+        assert versions(place, "signed") == {"app": "1-1 explicit"}
+        database = bundle_repository(folder).database
+        database.write_bytes(database.read_bytes() + b"x")
+        with pytest.raises(IntegrityError, match="the bundle: the signature is wrong"):
+            bundle_channels(folder, made, channels, keyring=ring)
+    finally:
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=False)
 
 
 def test_what_a_bundle_has_too_much_goes(place: Place, tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ def _wish_options(function: Any) -> Any:
             type=click.Path(path_type=Path, file_okay=False, exists=True),
             help="With --locked: take the packages from this folder (`rastos package fetch`).",
         ),
+        click.option(
+            "--keyring",
+            type=click.Path(path_type=Path, dir_okay=False, exists=True),
+            help="With --from: the folder has to be signed by a key of this file.",
+        ),
         click.option("--locked", is_flag=True, help="Exactly what packages.lock says, or nothing."),
         click.option("--prefer", multiple=True, metavar="VIRTUAL=NAME", help="Which package stands in for a name."),
         click.option("--replace", multiple=True, metavar="OLD=NEW", help="Which package may take an old one's place."),
@@ -156,6 +161,7 @@ def _planned(
     prefer: tuple[str, ...],
     locked: bool,
     bundle: Path | None,
+    keyring: Path | None,
     offline: bool,
     profile: str,
     manifest_path: Path | None,
@@ -172,9 +178,9 @@ def _planned(
         if packages or sets or removed or reinstall or repair or upgrade or downgrade or prune:
             raise click.UsageError("--locked installs exactly the lockfile; give no names with it.")
         assert manifest is not None
-        return _locked(app, target, manifest, bundle, profile)
-    if bundle is not None:
-        raise click.UsageError("--from belongs to --locked.")
+        return _locked(app, target, manifest, bundle, keyring, profile)
+    if bundle is not None or keyring is not None:
+        raise click.UsageError("--from and --keyring belong to --locked.")
     named = bool(packages or removed or reinstall or repair or upgrade or downgrade)
     if manifest is None and not named:
         raise UserError("nothing is asked for", next_step="name packages, or write a manifest: packages.toml")
@@ -209,7 +215,7 @@ def _planned(
 
 
 def _locked(
-    app: Application, target: Target, manifest: Manifest, bundle: Path | None, profile: str
+    app: Application, target: Target, manifest: Manifest, bundle: Path | None, keyring: Path | None, profile: str
 ) -> tuple[list[Channel], Plan]:
     from rastos.errors import UserError
     from rastos.package import bundle_channels, plan_locked, read_lockfile, stale
@@ -220,5 +226,5 @@ def _locked(
         raise UserError(f"the lockfile is stale: {reason}", on=path, next_step="run `rastos package lock`")
     channels = channels_of(app, manifest, as_of="" if bundle else lock.as_of)
     if bundle is not None:
-        channels = bundle_channels(bundle, lock, channels)
+        channels = bundle_channels(bundle, lock, channels, keyring=keyring)
     return channels, plan_locked(target, lock, channels)

@@ -162,10 +162,9 @@ def fetch(
         return
     made = write_bundle(lock, channels_of(app, manifest), folder, app.progress)
     if key:
-        from rastos.package import LocalRepository, sign_repository
-        from rastos.package.bundle import NAME
+        from rastos.package import bundle_repository
 
-        sign_repository(LocalRepository(folder, NAME), key, gnupg_home)
+        bundle_repository(folder).sign(key, gnupg_home)
     if as_json:
         app.out.json(made)
     else:

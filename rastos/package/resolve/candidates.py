@@ -27,6 +27,8 @@ class Candidates:
     ) -> None:
         self.indexes = indexes
         self.rules = rules
+        # a channel may be there for being named alone (Usage of pacman.conf)
+        self.open = [i for i in indexes if rules.installable is None or i.channel in rules.installable]
         self.arch = arch
         self.alternatives = alternatives
         self.mapped = mapped
@@ -36,13 +38,13 @@ class Candidates:
 
     def named(self, wanted: Dependency, indexes: Iterable[Index] | None = None) -> list[PackageRecord]:
         """The package of that name in every channel that has it, in order of priority."""
-        chosen = self.indexes if indexes is None else indexes
+        chosen = self.open if indexes is None else indexes
         records = [index.record(wanted.name) for index in chosen if wanted.name in index]
         return [record for record in records if satisfies(record, wanted)]
 
     def providing(self, wanted: Dependency, indexes: Iterable[Index] | None = None) -> list[PackageRecord]:
         """Packages that provide it under another name."""
-        chosen = self.indexes if indexes is None else indexes
+        chosen = self.open if indexes is None else indexes
         records = [index.record(name) for index in chosen for name in index.providers(wanted.name)]
         return [record for record in records if satisfies(record, wanted)]
 

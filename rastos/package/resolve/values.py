@@ -57,7 +57,8 @@ class Rules:
     """What decides where there is a choice; patterns are shell patterns.
 
     `replace` maps an old name to the package that may take its place, or to "" (never). `channels` limits a name to some
-    channels, `upgradable` are the channels upgrades may come from (None: all).
+    channels, `upgradable` are the channels upgrades may come from, `installable` those that others than
+    `channel/name` may (None: all).
     """
 
     prefer: Mapping[str, str] = field(default_factory=dict)
@@ -68,6 +69,7 @@ class Rules:
     ignore: tuple[str, ...] = ()
     hold: tuple[str, ...] = ()
     upgradable: frozenset[str] | None = None
+    installable: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)

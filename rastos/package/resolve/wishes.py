@@ -39,7 +39,7 @@ class Wishes(Draft):
 
     def _target(self, text: str, *, stays: bool) -> None:
         channel, slash, rest = text.partition("/")
-        indexes = [index for index in self.indexes if index.channel == channel] if slash else list(self.indexes)
+        indexes = [index for index in self.indexes if index.channel == channel] if slash else self.candidates.open
         wanted = parse_dependency(rest if slash else text)
         standing = self.standing.satisfier(wanted) if stays else None
         if standing is not None and not self.candidates.unmet(standing):

@@ -123,6 +123,14 @@ def test_only_from_some_channels(world: World) -> None:
     )
 
 
+def test_a_channel_that_is_only_used_by_name(world: World) -> None:
+    world.channel("testing", pkg("a", "9-1"), pkg("b")).channel("stable", pkg("a", "1-1"))
+    rules = Rules(installable=frozenset({"stable"}), upgradable=frozenset({"stable"}))
+    assert coming(world.solve("a", rules=rules)) == ["a 1-1"]
+    assert coming(world.solve("testing/a", rules=rules)) == ["a 9-1"]
+    assert said(world.solve("b", rules=rules))[0].startswith("no channel has b")
+
+
 def test_an_upgrade_asks_who_takes_an_old_ones_place(world: World) -> None:
     world.channel("c", pkg("new", replaces=("old<2",), provides=("old",))).there(
         exp("old"), dep("user", depends=("old",))

@@ -4,6 +4,7 @@
     prerm upgrade (old), preinst (new)    `before_unpacking`, if the tree has a shell and what the script pre-depends on
     unpack                                libalpm
     postinst configure                    `configure_packages`, in dependency order, then triggers
+    prerm remove; postrm remove           before libalpm removes; after it, in `configure_packages`
 
 In a fresh tree no script can run before there is a shell: there `preinst install` comes directly before its `postinst`.
 A diversion made so late renames nothing; `takeover.settle` puts diverted files where they belong.
@@ -20,7 +21,7 @@ from pathlib import Path
 from rastos.host import safe_join, system_mounts
 from rastos.progress import Progress, Step
 
-from . import relations, takeover
+from . import relations, removal, takeover
 from .control import paragraph
 from .convert import INFO, merged
 from .converted import control_of, listing
@@ -115,6 +116,7 @@ def configure_packages(
     chosen = [n for n in packages if n in set(names) or done.get(n) != packages[n].fields["Version"]]
     write_status(root, packages, done)
     takeover.put_back(root, packages)
+    removal.run_removed(root, packages, progress, epoch=epoch)
     if not chosen:
         with no_services(root):  # takes away what a killed run left
             return
@@ -148,9 +150,10 @@ def configure_packages(
 
 
 def before_removal(root: Path, names: Sequence[str], progress: Progress, *, epoch: int) -> None:
-    """Run `prerm remove` of packages that libalpm is about to remove, and keep what others took over from them."""
+    """Run `prerm remove` of packages that libalpm is about to remove; keep their `postrm` and what others took over."""
     packages = installed(root)
     takeover.keep(root, packages, names)
+    removal.keep_scripts(root, packages, names)
     chosen = [n for n in names if n in packages and packages[n].file(root, "prerm").is_file()]
     if chosen:
         with progress.step("running removal scripts") as step, system_mounts(root), no_services(root):
