@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ _MAX_MEMBERS = 1_000_000
 _MAX_SIZE = 1 << 36  # bytes of one package unpacked
 _SLACK = 64 << 20  # bytes a package may always unpack to
 _SET_ID = 0o6000
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def inspect_packages(
         try:
             for candidate, inspection in zip(candidates, seen, strict=True):
                 _same(candidate, inspection)
-                _within(candidate, inspection.unpacked, policy.max_unpacked)
+                if candidate.record.installed_size:
+                    _within(candidate, inspection.unpacked, candidate.record.installed_size, policy.max_unpacked)
                 found[inspection.name] = inspection
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -93,6 +96,7 @@ class _Reader:
     def __init__(self, candidate: Candidate, ratio: float) -> None:
         self.candidate = candidate
         self.ratio = ratio
+        self.said = candidate.record.installed_size  # what the database says; where it doesn't, the package's own word
         self.info: PackageRecord | None = None
         self.paths: dict[str, str] = {}
         self.links: set[str] = set()
@@ -113,9 +117,9 @@ class _Reader:
                 on=member.name,
                 next_step="nothing was installed; don't use this package or where it came from",
             )
-        _within(self.candidate, self.total, self.ratio)
         if name == ".PKGINFO":
             self.info = parse_package_info(member.content.decode("utf-8", "replace"), {})
+        _within(self.candidate, self.total, self.said or (self.info.installed_size if self.info else 0), self.ratio)
         if name.startswith(".") and "/" not in name and member.kind == "file":
             self.script |= name == ".INSTALL"
             return
@@ -174,8 +178,7 @@ def _plain(name: str) -> str:
     return "" if name == "." else name.rstrip("/")
 
 
-def _within(candidate: Candidate, total: int, ratio: float) -> None:
-    said = candidate.record.installed_size
+def _within(candidate: Candidate, total: int, said: int, ratio: float) -> None:
     if total > max(said * ratio, _SLACK):
         raise IntegrityError(
             f"{candidate.record.name} unpacks to more than {total >> 20} MiB, it is said to have {said >> 20} MiB",
@@ -203,7 +206,7 @@ def _privileges(found: Iterable[Inspection], policy: TransactionPolicy) -> None:
     ]
     if lines:
         raise UserError(
-            f"{len(lines)} files would run with other rights, which the setuid rule forbids",
+            f"{len(lines)} {'files' if len(lines) > 1 else 'file'} would run with other rights, which the setuid rule forbids",
             on="setuid",
             next_step="leave the packages out, or add the paths to `setuid` in packages.toml; nothing was changed",
             detail="\n".join(lines),
@@ -216,7 +219,8 @@ def _privileges(found: Iterable[Inspection], policy: TransactionPolicy) -> None:
 def _remembered(candidate: Candidate, memory: Path, ratio: float) -> Inspection:
     from rastos.host import sha256_file
 
-    place = memory / f"{candidate.digest or sha256_file(candidate.path)}.json"
+    digest = candidate.digest if _DIGEST.fullmatch(candidate.digest) else sha256_file(candidate.path)
+    place = memory / f"{digest}.json"
     try:
         values = json.loads(place.read_bytes())
         if values["format"] == FORMAT:

@@ -11,9 +11,9 @@ from pathlib import Path
 from rastos.errors import IntegrityError, RastosError
 from rastos.progress import Progress
 
-from .alpm.engine import carry_out
+from .alpm.engine import carry_out, ready
 from .alpm.protocol import TransactionRequest
-from .alpm.session import Outcome, clear_stale_lock
+from .alpm.session import Outcome, Worker, clear_stale_lock
 from .channels import Channel, Wanted
 from .conflicts import check_conflicts
 from .database import installed_files, read_local
@@ -73,7 +73,8 @@ def apply_plan(
         return Result()
     require_root("install packages")
     with locked(target.cache / "locks" / f"{target.key}.lock", f"changing the packages of {target.root}"):
-        return _Application(target, channels, plan, progress, policy or TransactionPolicy(), engine).run()
+        with ready(engine, wanted=not plan.nothing) as worker:
+            return _Application(target, channels, plan, progress, policy or TransactionPolicy(), engine, worker).run()
 
 
 class _Application:
@@ -87,6 +88,7 @@ class _Application:
         progress: Progress,
         policy: TransactionPolicy,
         engine: str,
+        worker: Worker | None,
     ) -> None:
         from rastos.host import Journal
 
@@ -96,14 +98,14 @@ class _Application:
         self.progress = progress
         self.policy = policy
         self.engine = engine
+        self.worker = worker
         self.journal = Journal(target.cache / "journal" / target.key)
         self.unfinished = self.journal.open_intents()
         self.before = read_local(target.database)
         self.removed = [package.name for package in plan.remove]
         self.reasons = _reasons(plan, self.before)
-        self.in_scripts = (
-            False  # of a channel's distribution: what a failed one has begun is gone over by the next change
-        )
+        # in those of a channel's distribution: what a failed one has begun is gone over by the next change
+        self.in_scripts = False
 
     def run(self) -> Result:
         from rastos.host import faults
@@ -203,7 +205,7 @@ class _Application:
                 hold=self.policy.hold,
                 force_hold=self.policy.force_hold,
             )
-            return carry_out(request, self.progress, self.engine, record)
+            return carry_out(request, self.progress, self.engine, self.worker, record)
 
     def _all_reasons(self) -> dict[str, tuple[str, ...]]:
         """Reasons to set: this plan's, and those that an unfinished change did not come to."""

@@ -120,7 +120,8 @@ def apply(
         for path in result.config_files:
             app.out.say(f"look at {path}: `rastos package config diff`")
         if as_json:
-            app.out.json({**planned.to_json(), "seconds": dict(result.seconds)})
+            noted = {"config_files": list(result.config_files), "warnings": list(result.warnings)}
+            app.out.json({**planned.to_json(), **noted, "seconds": dict(result.seconds)})
         elif not planned.nothing:
             counts = [("installed", planned.install), ("upgraded", planned.upgrade), ("downgraded", planned.downgrade)]
             counts += [("installed again", planned.reinstall), ("removed", planned.remove)]

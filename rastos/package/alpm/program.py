@@ -140,7 +140,8 @@ class _Program:
             self.step.note(f"{self.package}: {line}" if self.package else line, "log")
 
     def _warn(self, text: str) -> None:
-        self.outcome.warnings.append(text)
+        if session.worth_telling(text):
+            self.outcome.warnings.append(text)
         self.step.note(text, "log")
 
     def _failure(self, argv: Sequence[str], status: int, tail: str) -> RastosError:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import rastos
 from rastos.errors import BusyError, ExternalError, HostError, RastosError, UserError
@@ -34,10 +36,18 @@ from .protocol import (
     encode,
 )
 
+if TYPE_CHECKING:
+    from rastos.host import Popen
+
 # pm_errno (alpm.h, enum _alpm_errno_t)
 _HANDLE_LOCK = 10
 _NO_SPACE = os.strerror(errno.ENOSPC)
 _UNWRITTEN = ("could not extract", "could not update database", "could not create", "Write failed")
+_NOISE = re.compile(
+    r"^dependency cycle detected|^\S+ will be (?:installed before|removed after) its |^directory permissions differ on "
+    r"\S*/(?:dev|proc|run|sys|tmp)/$|^downgrading package |-- (?:reinstalling|skipping)$",
+    re.MULTILINE,
+)
 _NEARLY_FULL = 2 << 20  # bytes
 _TOO_SMALL = "not enough free disk space"
 _PIPE = -1  # subprocess.PIPE
@@ -60,43 +70,61 @@ class NoBindingError(HostError):
     """pyalpm isn't there, or doesn't go with this host's libalpm."""
 
 
-def run_transaction(request: TransactionRequest, progress: Progress) -> Outcome:
+@dataclass(frozen=True)
+class Worker:
+    """A worker that waits for its request."""
+
+    process: Popen[bytes]
+    errors: IO[bytes]
+    argv: tuple[str, ...]
+
+
+@contextmanager
+def started_worker() -> Iterator[Worker]:
+    """Start a worker for one request. It takes its time to load, so it is started before there is something to do."""
+    from rastos.host import private_mounts, spawn
+
+    private_mounts()  # it has to see what is mounted for the transaction
+    argv = (sys.executable, "-m", "rastos.package.alpm.worker")
+    env = {"PYTHONPATH": str(Path(rastos.__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    with tempfile.TemporaryFile() as errors:
+        with spawn(argv, env=env, stdin=_PIPE, stdout=_PIPE, stderr=errors, death_signal=signal.SIGTERM) as process:
+            yield Worker(process, errors, argv)
+
+
+def run_transaction(request: TransactionRequest, progress: Progress, worker: Worker | None = None) -> Outcome:
     """Carry out one transaction in a child. Raises UserError (refused), BusyError, HostError, ExternalError (it died).
 
     A KeyboardInterrupt lets libalpm finish the package it is at; a second one kills it.
     """
-    from rastos.host import spawn
-
+    if worker is None:
+        with started_worker() as worker:
+            return run_transaction(request, progress, worker)
     lock = Path(request.database) / "db.lck"
     clear_stale_lock(lock, progress)
     if crash_at:
         request = replace(request, crash_at=crash_at)
-    argv = [sys.executable, "-m", "rastos.package.alpm.worker"]
-    env = {"PYTHONPATH": str(Path(rastos.__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
     label = "installing packages" if request.install else "removing packages"
     total = len(request.install) or len(request.remove)
-    with progress.step(label, total=total, unit="packages") as step, tempfile.TemporaryFile() as errors:
-        with spawn(argv, env=env, stdin=_PIPE, stdout=_PIPE, stderr=errors, death_signal=signal.SIGTERM) as process:
-            assert process.stdin and process.stdout
-            conversation = _Conversation(step, request.root)
-            try:
-                process.stdin.write(encode(request))
-                process.stdin.close()
-                conversation.listen(process.stdout)
-            except BrokenPipeError:
-                pass  # it died at once; its status says how
-            except KeyboardInterrupt:
-                process.send_signal(signal.SIGINT)
-                conversation.listen(process.stdout)
-                raise
-            finally:
-                if process.stdout.closed:
-                    process.kill()
-            status = process.wait()
+    process = worker.process
+    assert process.stdin and process.stdout
+    with progress.step(label, total=total, unit="packages") as step:
+        conversation = _Conversation(step, request.root)
+        try:
+            process.stdin.write(encode(request))
+            process.stdin.close()
+            conversation.listen(process.stdout)
+        except BrokenPipeError:
+            pass  # it died at once; its status says how
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            conversation.listen(process.stdout)
+            raise
+        status = process.wait()
         if conversation.failure is not None or status != 0 or not conversation.done:
             clear_stale_lock(lock, Progress())
             mark_torn(Path(request.database), conversation.broken)
-            raise conversation.failure or _died(status, argv, errors, request)
+            raise conversation.failure or _died(status, worker, request)
         step.outcome = f"{len(conversation.outcome.add)} in, {len(conversation.outcome.remove)} out"
     return conversation.outcome
 
@@ -152,8 +180,16 @@ class _Conversation:
             self._warn(f"no overwrite patterns, hooks of /etc, nor names of .pacnew files: {message.reason}", "warning")
 
     def _warn(self, text: str, level: Level) -> None:
-        self.outcome.warnings.append(text)
+        if worth_telling(text):
+            self.outcome.warnings.append(text)
+        else:
+            level = "log"
         self.step.note(text, level)
+
+
+def worth_telling(text: str) -> bool:
+    """Whether a user has use for a warning: not for what the plan shows, and for mount points that are mounted right now."""
+    return not _NOISE.search(text)
 
 
 def mark_torn(database: Path, names: Iterable[str]) -> None:
@@ -205,15 +241,15 @@ def disk_full(said: str, root: str) -> HostError | None:
     return None
 
 
-def _died(status: int, argv: list[str], errors: IO[bytes], request: TransactionRequest) -> ExternalError:
-    errors.seek(0)
-    tail = errors.read().decode("utf-8", "replace")[-4000:]
+def _died(status: int, worker: Worker, request: TransactionRequest) -> ExternalError:
+    worker.errors.seek(0)
+    tail = worker.errors.read().decode("utf-8", "replace")[-4000:]
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     return ExternalError(
         f"libalpm's process {how}",
         on=request.root,
         next_step="the lock was removed; run the command again, it completes what is missing",
-        argv=argv,
+        argv=worker.argv,
         status=status,
         tail=tail,
     )

@@ -221,7 +221,10 @@ def main() -> None:
     """Serve one request; what libalpm or a scriptlet prints goes to stderr."""
     out = os.dup(1)
     os.dup2(2, 1)
-    request = decode(sys.stdin.buffer.readline())
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return  # nothing came of it
+    request = decode(line)
     assert isinstance(request, TransactionRequest)
     Worker(request, out).run()
 
