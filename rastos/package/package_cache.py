@@ -49,6 +49,8 @@ def plan_cleaning(cache: Path, *, keep: int, needed: Iterable[str] = ()) -> Clea
                 else:
                     gone.append(path)
     gone += [path for path in sorted((cache / "channels").glob("*/debs/*.deb")) if path.is_file()]
+    if not keep:  # what was seen in archives that are all gone
+        gone += [path for path in sorted((cache / "install/inspected").glob("*")) if path.is_file()]
     return Cleaning(tuple(gone), _freed(gone), kept)
 
 
