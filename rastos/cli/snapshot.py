@@ -171,7 +171,7 @@ def run(
 ) -> None:
     """Change packages or run a command on a private copy; it becomes a snapshot only when complete.
 
-    Examples: rastos snapshot run latest --install htop -d "with htop";
+    Examples: rastos snapshot run latest --install strace -d "with strace";
     rastos snapshot run 3 -- sh -c 'echo hello > /etc/motd'
     """
     from rastos.errors import UserError

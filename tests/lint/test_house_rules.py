@@ -101,3 +101,12 @@ def test_what_is_imported_from_a_lazy_package_is_there() -> None:
                 if not hasattr(module, item.name) and importlib.util.find_spec(place) is None:
                     missing.append(f"{path.relative_to(ROOT)}: {place}")
     assert not missing
+
+
+def test_what_the_story_installs_is_new_to_the_image() -> None:
+    from rastos.package import load_manifest
+
+    script = (ROOT / "scripts/quickstart").read_text()
+    added = re.findall(r"--install (\S+)", script)
+    manifest = load_manifest(ROOT / "packages.toml")
+    assert added and not set(added) & set(manifest.select(["server"]))
