@@ -20,7 +20,7 @@ from rastos.cli.options import chosen_image, image_option, json_option
 @click.option("--persist", is_flag=True, help="Write to the image; without it everything is thrown away.")
 @click.option("--ssh", is_flag=True, help="Wait until it is up and log in as root by SSH.")
 @click.option("--memory", default=1024, show_default=True, metavar="MIB", type=click.IntRange(min=128))
-@click.option("--cpus", default=2, show_default=True, type=click.IntRange(min=1))
+@click.option("--cpus", type=click.IntRange(min=1), help="Processors (default: 2 with KVM, 1 emulated).")
 @click.option("--timeout", default=240.0, show_default=True, metavar="SECONDS", help="How long to wait for the system.")
 @image_option
 @click.pass_context
@@ -31,7 +31,7 @@ def boot(
     persist: bool,
     ssh: bool,
     memory: int,
-    cpus: int,
+    cpus: int | None,
     timeout: float,
     image: Path | None,
 ) -> None:

@@ -213,11 +213,11 @@ def booted(
     way: str,
     persist: bool = False,
     memory: int = 1024,
-    cpus: int = 2,
+    cpus: int | None = None,
     ssh_key: str = "",
     keep_log: Path | None = None,
 ) -> Iterator[Machine]:
-    """Boot an image, by `way` uefi or direct, on a throw-away overlay unless `persist`."""
+    """Boot an image, by `way` uefi or direct, on a throw-away overlay unless `persist`; `cpus` None: what suits it."""
     from ..open import image_format, image_lock, missing_image
     from .accelerator import probe_accelerator
 
@@ -243,7 +243,7 @@ def booted(
             disk_format=disk_format,
             keep=persist,
             memory=memory,
-            cpus=cpus,
+            cpus=cpus or accelerator.cpus,
             kernel=kernel,
             initrd=initrd,
             cmdline=cmdline,
