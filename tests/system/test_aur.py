@@ -236,6 +236,32 @@ def test_names_that_lead_elsewhere_are_refused(aur: FakeAur, builder: Builder) -
         check_out("nowhere", builder.aur.git_address("nowhere"), builder.base / "git")
 
 
+def test_a_build_in_a_tree_with_dependencies_by_libalpm(aur: FakeAur, tmp_path: Path) -> None:
+    """The set `builder` of this host's real archive; what the recipe needs is installed into the copy alone."""
+    aur.publish("lib", recipe("lib"))
+    body = 'makedepends=(lib)\nbuild() { gcc --version; ls /usr/share/lib/file; }\npackage() { install -d "$pkgdir/usr/x"; }\n'
+    aur.publish("app", recipe("app", body))
+    tree = tmp_path / "tree"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "RASTOS_AUR": aur.address,
+        "RASTOS_STATE": str(tmp_path / "s"),
+    }
+    environment.setdefault("RASTOS_CACHE", str(tmp_path / "c"))
+
+    def rastos(*words: str | Path) -> str:
+        argv = [sys.executable, "-m", "rastos", "package", *map(str, words)]
+        done = subprocess.run(argv, env=environment, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    rastos("apply", "--root", tree, "--set", "builder")
+    before = rastos("digest", "--root", tree)
+    assert "app 1.0-1" in rastos("aur", "build", "app", "--base", tree, "--no-review")
+    assert rastos("digest", "--root", tree) == before, "nothing of the build is in the tree"
+
+
 def test_the_commands(aur: FakeAur, tmp_path: Path) -> None:
     aur.publish("lib", recipe("lib"))
     commit = aur.publish("app", recipe("app", 'makedepends=(lib)\npackage() { install -d "$pkgdir/usr/x"; }\n'))
