@@ -158,7 +158,7 @@ def _problems(root: Path, entry: MtreeEntry, overrides: Overrides) -> list[str]:
         return ["No such file or directory"]
     except OSError as error:
         return [str(error.strerror)]
-    if entry.kind == "dir" and stat.S_ISLNK(status.st_mode) and (root / place_in(root, f"{entry.path}/.")).is_dir():
+    if entry.kind == "dir" and stat.S_ISLNK(status.st_mode) and _leads_to_a_folder(root, entry.path):
         return []  # a folder that was moved and has a link in its place: pacman takes that too
     if not _KINDS.get(entry.kind, stat.S_ISREG)(status.st_mode):
         return ["File type mismatch"]
@@ -180,6 +180,12 @@ def _problems(root: Path, entry: MtreeEntry, overrides: Overrides) -> list[str]:
         elif entry.sha256 and _digest(path) != entry.sha256:
             found.append("SHA256 checksum mismatch")
     return found
+
+
+def _leads_to_a_folder(root: Path, path: str) -> bool:
+    """Whether a link stands for a folder of the tree, or of what is mounted there later (/var/lock → /run/lock)."""
+    folder = place_in(root, f"{path}/.x").rpartition("/")[0]
+    return folder.partition("/")[0] in _MOUNT_POINTS or (root / folder).is_dir()
 
 
 def _overrides(root: Path) -> Overrides:

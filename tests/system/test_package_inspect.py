@@ -160,6 +160,20 @@ def test_verify_finds_every_kind_of_change(place: Place) -> None:
     assert "backup file: app: /etc/app.conf" in said
 
 
+def test_a_folder_that_became_a_link(place: Place) -> None:
+    place.make("app", files={"var/lock/a": "x", "usr/old/b": "x", "usr/gone/c": "x"})
+    place.apply("app")
+    for name, target in (("var/lock", "/run/nowhere/lock"), ("usr/old", "new"), ("usr/gone", "/nowhere")):
+        folder = place.root / name
+        next(folder.iterdir()).unlink()
+        folder.rmdir()
+        folder.symlink_to(target)
+    (place.root / "usr/new").mkdir()
+    found = {item.path: item.problems for item in verify(place.target, (), Progress()).findings}
+    assert "/var/lock" not in found and "/usr/old" not in found
+    assert found["/usr/gone"] == ("File type mismatch",)
+
+
 def test_verify_agrees_with_pacman(place: Place) -> None:
     need("pacman")
     place.make("app", files={f"usr/share/app/{n}": str(n) for n in range(20)})
