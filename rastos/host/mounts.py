@@ -179,7 +179,9 @@ def run_in_root(
         isolation.append("--net")
     changing: list[str | Path] = ["chroot", root]
     if user is not None:
-        ids = [f"--userspec=+{user}:+{user}", "--groups="]
-        changing = ["setpriv", "--no-new-privs", "--", "chroot", *ids, root]
+        # changing ids clears the signal for a parent's death: a first process that keeps ours holds the namespace, and
+        # dies with us
+        changing = ["unshare", "--fork", "--kill-child", "--", "setpriv", "--no-new-privs", "--inh-caps=-all", "--"]
+        changing += ["chroot", f"--userspec=+{user}:+{user}", "--groups=", root]
     command = ["unshare", *isolation, "--", *changing, *argv]
     return run(command, env=env, stdin=stdin, check=check, on_line=on_line, timeout=timeout, log=log, what=what)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,6 +203,35 @@ def test_what_a_build_starts_ends_with_it(aur: FakeAur, builder: Builder) -> Non
     builder.build("stays")
     lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [line for line in lines if b"sleep\x007777" in line]
+
+
+def test_a_build_dies_with_rastos(tmp_path: Path) -> None:
+    need("setpriv")
+    code = (
+        "from pathlib import Path; from rastos.host import private_mounts, run_in_root\n"
+        "private_mounts(); run_in_root(Path('/'), ['sleep', '7654'], user=60321, network=True)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+    def sleeping() -> list[Path]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                found += [path] if b"sleep\x007654" in path.read_bytes() else []
+            except OSError:
+                continue
+        return found
+
+    deadline = time.monotonic() + 20
+    while not [p for p in sleeping() if os.stat(p).st_uid == 60321] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert sleeping()
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while sleeping() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not sleeping()
 
 
 def test_results_that_are_not_what_the_recipe_says(aur: FakeAur, builder: Builder) -> None:
