@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rastos.host.run import Completed, Popen, find_program, require_programs, run, spawn
+from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from rastos.host.capabilities import Finding, survey
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from rastos.host.privilege import Privilege, require_root
     from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
 
-_OWNERS = {
+_HOMES = {
     "capabilities": ("Finding", "survey"),
     "download": ("Request", "Transfer", "Validators", "fetch", "fetch_all", "fetch_if_changed"),
     "files": (
@@ -58,7 +59,6 @@ _OWNERS = {
     "privilege": ("Privilege", "require_root"),
     "system_package_list": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
 }
-_HOME = {name: module for module, names in _OWNERS.items() for name in names}
 
 __all__ = [
     "Completed",
@@ -107,10 +107,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(name)
-    import importlib
-
-    value = getattr(importlib.import_module(f"rastos.host.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    return first_use(__name__, _HOMES, name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rastos.surface import first_use
+
 if TYPE_CHECKING:
     from .image import Image, ImagePlan, create_image, plan_image
     from .inspect import Inspection, inspect_image
@@ -18,7 +20,6 @@ _HOMES = {
     "profiles": ("ImageProfile", "image_profiles", "load_image_profile"),
     "vm.accelerator": ("Accelerator", "probe_accelerator"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Accelerator",
@@ -38,11 +39,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return first_use(__name__, _HOMES, name)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rastos.surface import first_use
+
 if TYPE_CHECKING:
     from .bootentry import BootFiles, boot_files
     from .deployment import DeployPlan, deploy, plan_deploy
@@ -35,7 +37,6 @@ _HOMES = {
     "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
     "tree": ("Node", "grow"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BootFiles",
@@ -70,11 +71,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return first_use(__name__, _HOMES, name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rastos.surface import first_use
+
 if TYPE_CHECKING:
     from .accelerator import Accelerator, probe_accelerator
     from .checks import Check, TestReport, test_image
@@ -16,7 +18,6 @@ _HOMES = {
     "machine": ("Machine", "direct_files"),
     "qemu": ("MachineSpec", "argv"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Accelerator",
@@ -32,11 +33,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return first_use(__name__, _HOMES, name)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rastos.surface import first_use
+
 if TYPE_CHECKING:
     from .build import Built, build_recipe
     from .order import BuildPlan, BuildStep, plan_builds
@@ -23,7 +25,6 @@ _HOMES = {
     "rpc": ("Aur", "AurPackage"),
     "sources": ("Checkout", "check_out"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Aur",
@@ -44,11 +45,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return first_use(__name__, _HOMES, name)

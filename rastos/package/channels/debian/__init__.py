@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rastos.surface import first_use
+
 if TYPE_CHECKING:
     from .channel import DebianChannel
     from .relations import alternatives_of
@@ -19,24 +21,14 @@ if TYPE_CHECKING:
     from .versions import decode, encode
 
 _HOMES = {
-    "DebianChannel": "channel",
-    "Source": "sources",
-    "alternatives_of": "relations",
-    "decode": "versions",
-    "encode": "versions",
-    "explicit": "sources",
-    "from_host": "sources",
+    "channel": ("DebianChannel",),
+    "relations": ("alternatives_of",),
+    "sources": ("Source", "explicit", "from_host"),
+    "versions": ("decode", "encode"),
 }
 
 __all__ = ["DebianChannel", "Source", "alternatives_of", "decode", "encode", "explicit", "from_host"]
 
 
 def __getattr__(name: str) -> Any:
-    # versions are decoded for every tree; the channel itself is needed by few commands
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return first_use(__name__, _HOMES, name)
