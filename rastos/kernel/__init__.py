@@ -5,7 +5,7 @@ from rastos.kernel.build import build
 from rastos.kernel.fragments import Merged, Override, Request, merge, parse_fragment
 from rastos.kernel.kconfig import Dropped, read_config
 from rastos.kernel.plan import BuildPlan, plan_build
-from rastos.kernel.profiles import Expected, KernelProfile, MayDrop, load_profile, profiles
+from rastos.kernel.profiles import Expected, KernelProfile, MayDrop, Meant, load_profile, profiles
 from rastos.kernel.sources import Source, find_source
 from rastos.kernel.store import BuiltKernel, built
 
@@ -16,6 +16,7 @@ __all__ = [
     "Expected",
     "KernelProfile",
     "MayDrop",
+    "Meant",
     "Merged",
     "Offer",
     "Override",

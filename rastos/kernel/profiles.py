@@ -1,7 +1,10 @@
 """Kernel profiles: `kernel/NAME.toml` files naming a base configuration and fragments in merge order.
 
-Keys: name, summary, base (`allnoconfig` or a `*_defconfig`), fragments, [[may-drop]] {symbol, reason},
-[[expected]] {version, objects} (measured object counts, the first estimate of the progress bar).
+Keys: name, summary, inherits (another profile: its fragments come first, its lists are added to), base (`allnoconfig`
+or a `*_defconfig`), fragments, patches (a folder with a `series`), packages (beside the kernel: "headers", "debug"),
+initramfs (modules that it always holds, beside what mounts root), command-line (parameters this kernel wants),
+checks (what `kernel check` holds against it), [[may-drop]] {symbol, reason}, [[exception]] {check, subject, reason}
+(findings that are meant), [[expected]] {version, objects} (measured object counts, the first estimate of the progress).
 """
 
 from __future__ import annotations
@@ -9,14 +12,16 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from rastos.errors import UserError
 
 DEFAULT_BASE = "allnoconfig"
+CHECKS = ("containers", "hardening", "boot")
+PACKAGES = ("headers", "debug")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]*")
 
 
@@ -37,8 +42,21 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
+class Meant:
+    """A finding of `check` about `subject` (a symbol or a parameter) that is meant, with the reason."""
+
+    check: str
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class KernelProfile:
-    """What to build: base configuration, fragments in merge order, accepted drops."""
+    """What to build: base configuration, fragments in merge order, accepted drops; what belongs to it beside the kernel.
+
+    `ancestors` are the names of the profiles it inherits from, nearest first. `initramfs` names modules that the initramfs
+    of an image always holds; empty where the profile boots without one (no modules).
+    """
 
     name: str
     summary: str
@@ -47,6 +65,13 @@ class KernelProfile:
     may_drop: tuple[MayDrop, ...]
     expected: tuple[Expected, ...]
     path: Path
+    ancestors: tuple[str, ...] = ()
+    patches: Path | None = None
+    packages: tuple[str, ...] = ()
+    initramfs: tuple[str, ...] = ()
+    command_line: str = ""
+    checks: tuple[str, ...] = CHECKS
+    meant: tuple[Meant, ...] = ()
 
     @property
     def package(self) -> str:
@@ -60,14 +85,15 @@ class KernelProfile:
 
 def profiles(search: Sequence[Path]) -> tuple[KernelProfile, ...]:
     """Every kernel profile in the profile folders `search`; the first folder that has a name wins."""
-    return tuple(_parse(path) for _, path in sorted(_files(search).items()))
+    files = _files(search)
+    return tuple(_parse(files, name) for name in sorted(files))
 
 
 def load_profile(name: str, search: Sequence[Path]) -> KernelProfile:
     """The profile `name`. Raises UserError for an unknown name (near matches named) and a malformed file."""
     files = _files(search)
     if name in files:
-        return _parse(files[name])
+        return _parse(files, name)
     near = difflib.get_close_matches(name, files, n=1)
     known = ", ".join(sorted(files)) or "none"
     hint = f"did you mean '{near[0]}'? " if near else ""
@@ -82,7 +108,8 @@ def _files(search: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def _parse(path: Path) -> KernelProfile:
+def _parse(files: Mapping[str, Path], name: str, below: tuple[str, ...] = ()) -> KernelProfile:
+    path = files[name]
     try:
         text = path.read_text(encoding="utf-8")
         table = tomllib.loads(text)
@@ -90,7 +117,27 @@ def _parse(path: Path) -> KernelProfile:
         raise UserError(f"malformed TOML: {_located(path, error)}", next_step="correct the line named") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the profile: {error}", on=path, next_step="check the file") from error
-    return _Reader(path, text).profile(table)
+    reader = _Reader(path, text)
+    own = reader.profile(table)
+    wanted = reader.inherited(table, files, (*below, name))
+    return own if wanted is None else _joined(_parse(files, wanted, (*below, name)), own, table)
+
+
+def _joined(parent: KernelProfile, own: KernelProfile, table: Mapping[str, object]) -> KernelProfile:
+    """A profile with what it inherits: lists are added to, single values replaced where it names them."""
+    return replace(
+        own,
+        base=own.base if "base" in table else parent.base,
+        fragments=(*parent.fragments, *(path for path in own.fragments if path not in parent.fragments)),
+        may_drop=(*parent.may_drop, *own.may_drop),
+        ancestors=(parent.name, *parent.ancestors),
+        patches=own.patches or parent.patches,
+        packages=tuple(dict.fromkeys((*parent.packages, *own.packages))),
+        initramfs=tuple(dict.fromkeys((*parent.initramfs, *own.initramfs))),
+        command_line=" ".join(filter(None, (parent.command_line, own.command_line))),
+        checks=own.checks if "checks" in table else parent.checks,
+        meant=(*parent.meant, *own.meant),
+    )
 
 
 def _located(path: Path, error: tomllib.TOMLDecodeError) -> str:
@@ -104,7 +151,10 @@ def _located(path: Path, error: tomllib.TOMLDecodeError) -> str:
 class _Reader:
     """Checks one file's keys and types; errors carry file:line:column of the key."""
 
-    KEYS = ("name", "summary", "base", "fragments", "may-drop", "expected")
+    KEYS = (
+        *("name", "summary", "inherits", "base", "fragments", "patches", "packages", "initramfs", "command-line"),
+        *("checks", "may-drop", "exception", "expected"),
+    )
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
@@ -126,7 +176,7 @@ class _Reader:
             name=name,
             summary=self._text(table, "summary", ""),
             base=base,
-            fragments=self._fragments(table.get("fragments")),
+            fragments=self._fragments(table.get("fragments", [] if "inherits" in table else None), "inherits" in table),
             may_drop=tuple(
                 MayDrop(self._text(item, "symbol").removeprefix("CONFIG_"), self._text(item, "reason"))
                 for item in self._tables(table, "may-drop")
@@ -136,10 +186,56 @@ class _Reader:
                 for item in self._tables(table, "expected")
             ),
             path=self.path,
+            patches=self._folder(table, "patches"),
+            packages=self._names(table, "packages", PACKAGES),
+            initramfs=self._names(table, "initramfs"),
+            command_line=self._text(table, "command-line", ""),
+            checks=self._names(table, "checks", CHECKS) if "checks" in table else CHECKS,
+            meant=tuple(
+                Meant(self._choice(item, "check", CHECKS), self._text(item, "subject"), self._text(item, "reason"))
+                for item in self._tables(table, "exception")
+            ),
         )
 
-    def _fragments(self, names: object) -> tuple[Path, ...]:
-        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+    def inherited(self, table: dict[str, Any], files: Mapping[str, Path], below: tuple[str, ...]) -> str | None:
+        """The profile it inherits from, None for none. UserError: there is none of that name, or it leads back here."""
+        if "inherits" not in table:
+            return None
+        wanted = self._text(table, "inherits")
+        if wanted in below:
+            self._fail("inherits", f"profiles inherit in a circle: {' → '.join((*below, wanted))}")
+        if wanted not in files:
+            near = difflib.get_close_matches(wanted, files, n=1)
+            self._fail(
+                "inherits", f"there is no kernel profile '{wanted}'", f"did you mean '{near[0]}'?" if near else ""
+            )
+        return wanted
+
+    def _folder(self, table: dict[str, Any], key: str) -> Path | None:
+        if key not in table:
+            return None
+        folder = self.path.parent / self._text(table, key)
+        if not folder.is_dir():
+            self._fail(key, f"there is no folder {folder}")
+        return folder
+
+    def _names(self, table: dict[str, Any], key: str, known: Sequence[str] = ()) -> tuple[str, ...]:
+        names = table.get(key, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            self._fail(key, f"'{key}' is {names!r}, expected a list of names")
+        for name in names:
+            if known and name not in known:
+                self._fail(f'"{name}"', f"unknown name '{name}' in '{key}'", f"there are: {', '.join(known)}")
+        return tuple(names)
+
+    def _choice(self, table: dict[str, Any], key: str, known: Sequence[str]) -> str:
+        value = self._text(table, key)
+        if value not in known:
+            self._fail(f'"{value}"', f"'{key}' is '{value}'", f"there are: {', '.join(known)}")
+        return value
+
+    def _fragments(self, names: object, inherits: bool) -> tuple[Path, ...]:
+        if not isinstance(names, list) or not (names or inherits) or not all(isinstance(name, str) for name in names):
             self._fail("fragments", "fragments must be a list of names of files in fragments/, at least one")
         folder = self.path.parent / "fragments"
         present = {path.name.removesuffix(".config"): path for path in sorted(folder.glob("*.config"))}

@@ -103,22 +103,6 @@ def diff(app: Application, before: str, after: str, as_json: bool) -> None:
     app.out.print(f"{len(rows)} of {len(names)} symbols differ" if rows else "no difference")
 
 
-@click.command()
-@json_option
-@click.pass_obj
-def sources(app: Application, as_json: bool) -> None:
-    """Kernel sources this host's apt offers; build one with `kernel build --source VERSION`."""
-    from rastos.kernel import offers
-
-    found = offers(app.config.cache / "kernel")
-    if as_json:
-        app.out.json(found)
-        return
-    app.out.table(
-        "", ["package", "version", "sha256"], [[item.package, item.version, item.sha256[:16]] for item in found]
-    )
-
-
 def _sign(old: str, new: str) -> str:
     return "+" if old in ("unset", "n") else "−" if new in ("unset", "n") else "~"
 

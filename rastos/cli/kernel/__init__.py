@@ -1,0 +1,23 @@
+"""`rastos kernel`: build kernels from profiles, look at them, check them. One module per kind of command."""
+
+from __future__ import annotations
+
+import click
+
+from rastos.cli.lazy import LazyGroup
+
+# command: (module, attribute, one line of help); in the order in which they are used
+COMMANDS = {
+    "profiles": ("profiles", "profiles_command", "List the profiles that can be built."),
+    "show": ("profiles", "show", "A profile or a built kernel, with every option asked for and by whom."),
+    "sources": ("sources", "sources", "Kernel sources this host's apt offers."),
+    "build": ("build", "build", "Source, configuration, kernel, pacman package in the local repository."),
+    "list": ("profiles", "list_command", "List the kernels in the local repository that were built here."),
+    "check": ("check", "check", "A configuration against containers, attacks, and what boots an image."),
+    "diff": ("check", "diff", "What differs between two configurations."),
+}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS, package=__name__)
+def kernel() -> None:
+    """Build kernels from profiles and keep them as packages."""

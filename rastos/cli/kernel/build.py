@@ -1,0 +1,93 @@
+"""`rastos kernel build`: a profile as a kernel package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rastos.cli import render
+from rastos.cli.app import Application
+from rastos.cli.kernel import places
+from rastos.cli.options import dry_run_option, json_option
+
+if TYPE_CHECKING:
+    from rastos.kernel import BuildPlan
+
+
+@click.command()
+@click.option("--profile", default="container", show_default=True, help="The kernel profile to build.")
+@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Parallel compilers (default: the cores).")
+@click.option(
+    "--source", metavar="PATH|VERSION", help="Source folder, tarball, or a version apt offers (default: newest)."
+)
+@click.option(
+    "--config",
+    "fragments",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A further fragment, merged after the profile's; may be repeated.",
+)
+@click.option("--set", "settings", multiple=True, metavar="CONFIG_X=y", help="A single option, after all fragments.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Also put the package here.")
+@click.option("--debug", is_flag=True, help="Show make's lines and keep the packaged tree.")
+@dry_run_option
+@json_option
+@click.pass_obj
+def build(
+    app: Application,
+    profile: str,
+    jobs: int | None,
+    source: str | None,
+    fragments: tuple[Path, ...],
+    settings: tuple[str, ...],
+    output: Path | None,
+    debug: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Source, configuration, kernel, pacman package in the local repository. Same inputs: nothing is built."""
+    from rastos.kernel import build as build_kernel
+    from rastos.kernel import load_profile, plan_build
+
+    if debug and not app.debug:
+        app.debug = app.out.debug = True
+    plan = plan_build(
+        load_profile(profile, app.config.profile_folders),
+        source=source,
+        extra_fragments=fragments,
+        settings=settings,
+        jobs=jobs or app.config.jobs,
+        cache=places.cache(app),
+        repository=places.repository(app),
+    )
+    if dry_run:
+        if as_json:
+            app.out.json(plan.to_json())
+        else:
+            _show_plan(app, plan)
+        return
+    made = build_kernel(plan, app.progress, debug=debug, output=output)
+    if as_json:
+        app.out.json(made)
+        return
+    done = "unchanged, built before" if made.cached else f"built in {render.seconds(made.seconds)}"
+    app.out.print(f"{made.name} {made.version}: {done}")
+    app.out.print(
+        f"release {made.release}, kernel {render.size(made.image_size)}, package {render.size(made.package_size)}"
+    )
+    app.out.print(str(output / made.package.name if output else made.package))
+
+
+def _show_plan(app: Application, plan: BuildPlan) -> None:
+    app.out.print(f"package    {plan.profile.package}")
+    app.out.print(f"source     {plan.source.title}{'' if plan.source.unpacked else ' (to be unpacked)'}")
+    app.out.print(f"options    {len(plan.merged.requests)} on {plan.profile.base}")
+    app.out.print(f"fragments  {', '.join(path.name for path in plan.fragments)}")
+    for item in plan.merged.overrides:
+        earlier, later = item.earlier, item.later
+        app.out.print(f"overrides  {later.symbol}: {earlier.value} ({earlier.origin}) → {later.value} ({later.origin})")
+    app.out.print(f"toolchain  {'; '.join(plan.toolchain)}")
+    app.out.print(f"key        {plan.key}")
+    app.out.print("would do   nothing: it is built" if plan.cached else f"would do   build in {plan.tree}")

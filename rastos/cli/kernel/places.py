@@ -1,0 +1,23 @@
+"""Where kernels are kept: the cache and the repository of this configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rastos.cli.app import Application
+
+if TYPE_CHECKING:
+    from rastos.package import LocalRepository
+
+
+def cache(app: Application) -> Path:
+    """Sources, build trees and records of kernels."""
+    return app.config.cache / "kernel"
+
+
+def repository(app: Application) -> LocalRepository:
+    """The repository that built kernels go to."""
+    from rastos.package import LocalRepository
+
+    return LocalRepository(app.config.repository)

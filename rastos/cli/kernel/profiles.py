@@ -1,0 +1,108 @@
+"""`rastos kernel profiles`, `list`, `show`: what can be built and what was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rastos.cli import render
+from rastos.cli.app import Application
+from rastos.cli.kernel import places
+from rastos.cli.options import json_option
+
+if TYPE_CHECKING:
+    from rastos.kernel import BuiltKernel, KernelProfile
+
+
+@click.command("profiles")
+@json_option
+@click.pass_obj
+def profiles_command(app: Application, as_json: bool) -> None:
+    """List the profiles that can be built."""
+    from rastos.kernel import merge, profiles
+
+    known = profiles(app.config.profile_folders)
+    if as_json:
+        app.out.json([_profile(item) for item in known])
+        return
+    rows = [[item.name, len(merge(item.fragments).requests), item.summary] for item in known]
+    app.out.table("Kernel profiles", ["name", "options", "what for"], rows)
+
+
+@click.command("list")
+@json_option
+@click.pass_obj
+def list_command(app: Application, as_json: bool) -> None:
+    """List the kernels in the local repository that were built here."""
+    from rastos.kernel import built
+
+    known = built(places.cache(app), places.repository(app))
+    if as_json:
+        app.out.json(known)
+        return
+    if not known:
+        app.out.say("no kernel was built yet: run `rastos kernel build --profile container`")
+        return
+    rows = [
+        [item.name, item.version, item.release, render.size(item.package_size), render.seconds(item.seconds)]
+        for item in known
+    ]
+    app.out.table("Kernels", ["package", "version", "release", "size", "built in"], rows)
+
+
+@click.command()
+@click.argument("name")
+@json_option
+@click.pass_obj
+def show(app: Application, name: str, as_json: bool) -> None:
+    """Show a profile, or a built kernel (by package name), with every option asked for and by whom."""
+    from rastos.kernel import built, load_profile
+
+    kernels = built(places.cache(app), places.repository(app))
+    found = [item for item in kernels if name in (item.name, item.release, item.profile)]
+    profile = load_profile(found[0].profile if found else name, app.config.profile_folders)
+    if as_json:
+        app.out.json({"profile": _profile(profile, options=True), "built": found[0] if found else None})
+        return
+    _show_profile(app, profile, found[0] if found else None)
+
+
+def _show_profile(app: Application, profile: KernelProfile, built: BuiltKernel | None) -> None:
+    from rastos.kernel import merge
+
+    merged = merge(profile.fragments)
+    app.out.print(f"{profile.name}: {profile.summary}")
+    app.out.print(f"profile    {profile.path}")
+    app.out.print(f"package    {profile.package}")
+    app.out.print(f"base       {profile.base}, {len(merged.requests)} options from {len(profile.fragments)} fragments")
+    for item in profile.may_drop:
+        app.out.print(f"may drop   CONFIG_{item.symbol}: {item.reason}")
+    if built is None:
+        app.out.print(f"built      not yet: run `rastos kernel build --profile {profile.name}`")
+    else:
+        app.out.print(f"built      {built.version} from {built.source} in {render.seconds(built.seconds)}")
+        app.out.print(f"release    {built.release}")
+        app.out.print(f"sizes      kernel {render.size(built.image_size)}, package {render.size(built.package_size)}")
+        app.out.print(f"file       {built.package}")
+        app.out.print(f"config     {built.config}")
+    rows = [[item.symbol, item.value, item.origin] for item in merged.requests]
+    app.out.table("Options", ["option", "value", "asked for by"], rows)
+
+
+def _profile(profile: KernelProfile, *, options: bool = False) -> dict[str, Any]:
+    from rastos.kernel import merge
+
+    facts: dict[str, Any] = {
+        "name": profile.name,
+        "summary": profile.summary,
+        "base": profile.base,
+        "package": profile.package,
+        "path": str(profile.path),
+        "fragments": [str(path) for path in profile.fragments],
+        "may_drop": [{"symbol": item.symbol, "reason": item.reason} for item in profile.may_drop],
+    }
+    if options:
+        requests = merge(profile.fragments).requests
+        facts["options"] = [{"symbol": item.symbol, "value": item.value, "origin": item.origin} for item in requests]
+    return facts
