@@ -123,7 +123,9 @@ def environment(plan: BuildPlan) -> dict[str, str]:
     """What make sees: identical for identical keys, apart from where the compiler cache lies."""
     epoch = plan.source.epoch
     stamp = time.strftime("%a %b %e %H:%M:%S UTC %Y", time.gmtime(epoch))
-    env = {**IDENTITY, "KBUILD_BUILD_TIMESTAMP": stamp, "SOURCE_DATE_EPOCH": str(epoch), "PATH": PATH}
+    # the release names the profile, so that kernels of one version keep their modules apart
+    own = {**IDENTITY, "LOCALVERSION": f"-rastos-{plan.profile.name}"}
+    env = {**own, "KBUILD_BUILD_TIMESTAMP": stamp, "SOURCE_DATE_EPOCH": str(epoch), "PATH": PATH}
     ccache = find_program("ccache")
     if ccache is not None:
         # under the compiler's own name, so that objects stay valid when ccache comes or goes
