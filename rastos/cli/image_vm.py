@@ -40,8 +40,7 @@ def boot(
     Example: rastos image boot --persist -- systemctl --failed
     """
     from rastos.host import run, working_directory
-    from rastos.installer.vm.console import pass_through
-    from rastos.installer.vm.machine import booted
+    from rastos.installer.vm import booted, pass_through
 
     app: Application = ctx.obj
     path = chosen_image(image, app.config.output)
@@ -114,8 +113,7 @@ def test(
     as_json: bool,
 ) -> None:
     """Boot a throw-away overlay by UEFI and by direct kernel boot, and check it. Exit status 1 if a check fails."""
-    from rastos.installer.vm import test_image
-    from rastos.installer.vm.checks import WAYS
+    from rastos.installer.vm import WAYS, test_image
 
     app: Application = ctx.obj
     path = chosen_image(image, app.config.output)

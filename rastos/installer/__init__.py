@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from .image import Image, ImagePlan, create_image, plan_image
     from .inspect import Inspection, inspect_image
     from .open import OpenImage, open_image
-    from .profiles import ImageProfile, image_profiles, load_image_profile
+    from .profiles import ImageProfile, image_profiles, is_public_key, load_image_profile, parse_size
     from .vm.accelerator import Accelerator, probe_accelerator
+
 
 _HOMES = {
     "image": ("Image", "ImagePlan", "create_image", "plan_image"),
     "inspect": ("Inspection", "inspect_image"),
     "open": ("OpenImage", "open_image"),
-    "profiles": ("ImageProfile", "image_profiles", "load_image_profile"),
+    "profiles": ("ImageProfile", "image_profiles", "load_image_profile", "parse_size", "is_public_key"),
     "vm.accelerator": ("Accelerator", "probe_accelerator"),
 }
 
@@ -31,8 +32,10 @@ __all__ = [
     "create_image",
     "image_profiles",
     "inspect_image",
+    "is_public_key",
     "load_image_profile",
     "open_image",
+    "parse_size",
     "plan_image",
     "probe_accelerator",
 ]
