@@ -3,6 +3,7 @@
 from rastos.kernel.apt import Offer, offers
 from rastos.kernel.build import build
 from rastos.kernel.fragments import Merged, Override, Request, merge, parse_fragment
+from rastos.kernel.initramfs import InitramfsModule, InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
 from rastos.kernel.kconfig import Dropped, read_config
 from rastos.kernel.plan import BuildPlan, plan_build
 from rastos.kernel.profiles import Expected, KernelProfile, MayDrop, Meant, load_profile, profiles
@@ -14,6 +15,8 @@ __all__ = [
     "BuiltKernel",
     "Dropped",
     "Expected",
+    "InitramfsModule",
+    "InitramfsPlan",
     "KernelProfile",
     "MayDrop",
     "Meant",
@@ -25,11 +28,14 @@ __all__ = [
     "build",
     "built",
     "find_source",
+    "kernel_facts",
     "load_profile",
     "merge",
     "offers",
     "parse_fragment",
     "plan_build",
+    "plan_initramfs",
     "profiles",
     "read_config",
+    "write_initramfs",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from rastos.errors import HostError
 from rastos.host import run, working_directory
+from rastos.kernel.initramfs import FACTS
 from rastos.kernel.kconfig import read_config
 from rastos.kernel.plan import ARCH, BuildPlan
 from rastos.package import PackageMetadata, write_package
@@ -64,6 +66,12 @@ def _stage(plan: BuildPlan, stage: Path, modules: Path, env: Mapping[str, str]) 
     shutil.copyfile(built, image)
     (modules / "pkgbase").write_text(f"{plan.profile.package}\n", encoding="utf-8")
     shutil.copyfile(plan.tree / ".config", modules / "config")
+    facts = {
+        "profile": plan.profile.name,
+        "initramfs": plan.profile.initramfs,
+        "command_line": plan.profile.command_line,
+    }
+    (modules / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     for name in INDEXES:
         if (plan.tree / name).is_file():
             shutil.copyfile(plan.tree / name, modules / name)

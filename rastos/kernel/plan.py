@@ -18,7 +18,7 @@ from rastos.kernel.sources import Source, find_source, toolchain
 from rastos.kernel.store import BuiltKernel, recorded
 from rastos.package import LocalRepository
 
-PACKAGING = "1"  # raised whenever the same build would be packaged differently
+PACKAGING = "2"  # raised whenever the same build would be packaged differently
 RELEASE = "1"  # pkgrel
 ARCH = "x86"  # the kernel's name for x86_64
 
@@ -114,6 +114,7 @@ def plan_build(
     key = digest_of(
         *(found.digest, merged.text(), profile.base, profile.package, "\n".join(tools)),
         *(ARCH, variables, PACKAGING, RELEASE),
+        *(" ".join(profile.initramfs), profile.command_line),
     )
     existing = recorded(cache, repository, key)
     return BuildPlan(profile, found, merged, fragments, tools, jobs, key, cache, repository, existing)
