@@ -2,7 +2,7 @@
 
 from rastos.kernel.apt import Offer, offers
 from rastos.kernel.build import build
-from rastos.kernel.fragments import Merged, Override, Request, merge, parse_fragment
+from rastos.kernel.fragments import Merged, OptionGroup, Override, Request, merge, option_groups, parse_fragment
 from rastos.kernel.kconfig import Dropped, read_config
 from rastos.kernel.plan import BuildPlan, plan_build
 from rastos.kernel.profiles import Expected, KernelProfile, MayDrop, Meant, load_profile, profiles
@@ -19,6 +19,7 @@ __all__ = [
     "Meant",
     "Merged",
     "Offer",
+    "OptionGroup",
     "Override",
     "Request",
     "Source",
@@ -28,6 +29,7 @@ __all__ = [
     "load_profile",
     "merge",
     "offers",
+    "option_groups",
     "parse_fragment",
     "plan_build",
     "profiles",
