@@ -2,7 +2,7 @@
 
 from rastos.kernel.apt import Offer, offers
 from rastos.kernel.build import build
-from rastos.kernel.fragments import Merged, Override, Request, merge, parse_fragment
+from rastos.kernel.fragments import Merged, OptionGroup, Override, Request, merge, option_groups, parse_fragment
 from rastos.kernel.initramfs import InitramfsModule, InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
 from rastos.kernel.kconfig import Dropped, read_config
 from rastos.kernel.plan import BuildPlan, plan_build
@@ -22,6 +22,7 @@ __all__ = [
     "Meant",
     "Merged",
     "Offer",
+    "OptionGroup",
     "Override",
     "Request",
     "Source",
@@ -32,6 +33,7 @@ __all__ = [
     "load_profile",
     "merge",
     "offers",
+    "option_groups",
     "parse_fragment",
     "plan_build",
     "plan_initramfs",
