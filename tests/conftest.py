@@ -47,3 +47,6 @@ def _no_agent_outlives_the_tests(tmp_path_factory: pytest.TempPathFactory) -> It
                 os.kill(int(folder.name), signal.SIGTERM)
         except OSError:
             continue  # it ended meanwhile
+
+
+pytest_plugins = ["tests.micro_kernel"]  # the fixture micro_kernel

@@ -8,13 +8,14 @@ from rastos.kernel.kconfig import Dropped, read_config
 from rastos.kernel.plan import BuildPlan, plan_build
 from rastos.kernel.profiles import Expected, KernelProfile, MayDrop, Meant, load_profile, profiles
 from rastos.kernel.sources import Source, find_source
-from rastos.kernel.store import BuiltKernel, built
+from rastos.kernel.store import BuiltKernel, FurtherPackage, built
 
 __all__ = [
     "BuildPlan",
     "BuiltKernel",
     "Dropped",
     "Expected",
+    "FurtherPackage",
     "InitramfsModule",
     "InitramfsPlan",
     "KernelProfile",

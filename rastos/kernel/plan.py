@@ -13,7 +13,7 @@ from typing import Any
 
 from rastos.host import digest_of, read_json
 from rastos.kernel.fragments import Merged, merge
-from rastos.kernel.profiles import KernelProfile
+from rastos.kernel.profiles import PACKAGES, KernelProfile
 from rastos.kernel.sources import Source, find_source, toolchain
 from rastos.kernel.store import BuiltKernel, recorded
 from rastos.package import LocalRepository
@@ -33,7 +33,10 @@ IDENTITY = {
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """One build: what from, what with, where; `existing` is the finished kernel of the same key, if there is one."""
+    """One build: what from, what with, where; `existing` is the finished kernel of the same key, if there is one.
+
+    `packages` are made beside the kernel's: "headers", "debug".
+    """
 
     profile: KernelProfile
     source: Source
@@ -45,6 +48,7 @@ class BuildPlan:
     cache: Path
     repository: LocalRepository
     existing: BuiltKernel | None
+    packages: tuple[str, ...] = ()
 
     @property
     def cached(self) -> bool:
@@ -72,6 +76,7 @@ class BuildPlan:
         return {
             "profile": self.profile.name,
             "package": self.profile.package,
+            "packages": [self.profile.package, *(f"{self.profile.package}-{kind}" for kind in self.packages)],
             "source": {"title": self.source.title, "version": self.source.version, "digest": self.source.digest},
             "base": self.profile.base,
             "fragments": [str(path) for path in self.fragments],
@@ -101,20 +106,25 @@ def plan_build(
     source: str | None = None,
     extra_fragments: Sequence[Path] = (),
     settings: Sequence[str] = (),
+    packages: Sequence[str] = (),
     jobs: int,
     cache: Path,
     repository: LocalRepository,
 ) -> BuildPlan:
-    """Decide a build; `source` as `find_source` takes it, `settings` like "X=y". Changes nothing but remembered digests in `cache`."""
+    """Decide a build; `source` as `find_source` takes it, `settings` like "X=y", `packages` beside those the profile names.
+
+    Changes nothing but remembered digests in `cache`.
+    """
     fragments = (*profile.fragments, *extra_fragments)
     merged = merge(fragments, settings)
     found = find_source(source, cache)
     tools = toolchain()
     variables = "\n".join(f"{name}={value}" for name, value in sorted(IDENTITY.items()))
+    beside = tuple(kind for kind in PACKAGES if kind in (*profile.packages, *packages))
     key = digest_of(
         *(found.digest, merged.text(), profile.base, profile.package, "\n".join(tools)),
         *(ARCH, variables, PACKAGING, RELEASE),
-        *(" ".join(profile.initramfs), profile.command_line),
+        *(" ".join(beside), " ".join(profile.initramfs), profile.command_line),
     )
     existing = recorded(cache, repository, key)
-    return BuildPlan(profile, found, merged, fragments, tools, jobs, key, cache, repository, existing)
+    return BuildPlan(profile, found, merged, fragments, tools, jobs, key, cache, repository, existing, beside)

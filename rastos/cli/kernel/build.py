@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     help="A further fragment, merged after the profile's; may be repeated.",
 )
 @click.option("--set", "settings", multiple=True, metavar="CONFIG_X=y", help="A single option, after all fragments.")
+@click.option(
+    "--package", "packages", multiple=True, type=click.Choice(["headers", "debug"]), help="Also make this package."
+)
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Also put the package here.")
 @click.option("--debug", is_flag=True, help="Show make's lines and keep the packaged tree.")
 @dry_run_option
@@ -42,6 +45,7 @@ def build(
     source: str | None,
     fragments: tuple[Path, ...],
     settings: tuple[str, ...],
+    packages: tuple[str, ...],
     output: Path | None,
     debug: bool,
     dry_run: bool,
@@ -58,6 +62,7 @@ def build(
         source=source,
         extra_fragments=fragments,
         settings=settings,
+        packages=packages,
         jobs=jobs or app.config.jobs,
         cache=places.cache(app),
         repository=places.repository(app),
@@ -77,11 +82,12 @@ def build(
     app.out.print(
         f"release {made.release}, kernel {render.size(made.image_size)}, package {render.size(made.package_size)}"
     )
-    app.out.print(str(output / made.package.name if output else made.package))
+    for path in (made.package, *(item.path for item in made.others)):
+        app.out.print(str(output / path.name if output else path))
 
 
 def _show_plan(app: Application, plan: BuildPlan) -> None:
-    app.out.print(f"package    {plan.profile.package}")
+    app.out.print(f"packages   {', '.join(plan.to_json()['packages'])}")
     app.out.print(f"source     {plan.source.title}{'' if plan.source.unpacked else ' (to be unpacked)'}")
     app.out.print(f"options    {len(plan.merged.requests)} on {plan.profile.base}")
     app.out.print(f"fragments  {', '.join(path.name for path in plan.fragments)}")
