@@ -1,13 +1,29 @@
 """Kernels from profiles: source, configuration with provenance, build, pacman package."""
 
-from rastos.kernel.apt import Offer, offers
 from rastos.kernel.build import build
 from rastos.kernel.fragments import Merged, Override, Request, merge, parse_fragment
+from rastos.kernel.jobs import fitting_jobs
 from rastos.kernel.kconfig import Dropped, read_config
 from rastos.kernel.plan import BuildPlan, plan_build
 from rastos.kernel.profiles import Expected, KernelProfile, MayDrop, Meant, load_profile, profiles
-from rastos.kernel.sources import Source, find_source
+from rastos.kernel.signing import SigningKey, known_module_key, module_key
+from rastos.kernel.sources import (
+    MIRROR,
+    Offer,
+    Patch,
+    Release,
+    Source,
+    Unpacked,
+    find_source,
+    offers,
+    open_source,
+    read_series,
+    releases,
+    trust_keys,
+    unpacked_sources,
+)
 from rastos.kernel.store import BuiltKernel, built
+from rastos.kernel.toolchain import Toolchain, find_toolchain
 
 __all__ = [
     "BuildPlan",
@@ -15,21 +31,36 @@ __all__ = [
     "Dropped",
     "Expected",
     "KernelProfile",
+    "MIRROR",
     "MayDrop",
     "Meant",
     "Merged",
     "Offer",
     "Override",
+    "Patch",
+    "Release",
     "Request",
+    "SigningKey",
     "Source",
+    "Toolchain",
+    "Unpacked",
     "build",
     "built",
     "find_source",
+    "find_toolchain",
+    "fitting_jobs",
+    "known_module_key",
     "load_profile",
     "merge",
+    "module_key",
     "offers",
+    "open_source",
     "parse_fragment",
     "plan_build",
     "profiles",
     "read_config",
+    "read_series",
+    "releases",
+    "trust_keys",
+    "unpacked_sources",
 ]

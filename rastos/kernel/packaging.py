@@ -11,7 +11,7 @@ from pathlib import Path
 from rastos.errors import HostError
 from rastos.host import run, working_directory
 from rastos.kernel.kconfig import read_config
-from rastos.kernel.plan import ARCH, BuildPlan
+from rastos.kernel.plan import BuildPlan
 from rastos.package import PackageMetadata, write_package
 
 # from the build tree; absent ones stay absent (no modules.order without CONFIG_MODULES)
@@ -70,8 +70,9 @@ def _stage(plan: BuildPlan, stage: Path, modules: Path, env: Mapping[str, str]) 
     if read_config(plan.tree / ".config").get("MODULES") == "y":
         run(
             [
-                *("make", "-C", plan.source.tree, f"O={plan.tree}", f"ARCH={ARCH}", f"-j{plan.jobs}"),
-                *(f"INSTALL_MOD_PATH={stage / 'usr'}", "INSTALL_MOD_STRIP=1", "DEPMOD=true", "modules_install"),
+                *plan.make(
+                    f"INSTALL_MOD_PATH={stage / 'usr'}", "INSTALL_MOD_STRIP=1", "DEPMOD=true", "modules_install"
+                ),
             ],
             env=env,
             log=plan.log,
