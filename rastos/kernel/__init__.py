@@ -9,18 +9,18 @@ from rastos.kernel.profiles import Expected, KernelProfile, MayDrop, Meant, load
 from rastos.kernel.signing import SigningKey, known_module_key, module_key
 from rastos.kernel.sources import (
     MIRROR,
+    Listed,
     Offer,
     Patch,
     Release,
     Source,
-    Unpacked,
     find_source,
+    list_sources,
     offers,
     open_source,
     read_series,
     releases,
     trust_keys,
-    unpacked_sources,
 )
 from rastos.kernel.store import BuiltKernel, built
 from rastos.kernel.toolchain import Toolchain, find_toolchain
@@ -31,6 +31,7 @@ __all__ = [
     "Dropped",
     "Expected",
     "KernelProfile",
+    "Listed",
     "MIRROR",
     "MayDrop",
     "Meant",
@@ -43,13 +44,13 @@ __all__ = [
     "SigningKey",
     "Source",
     "Toolchain",
-    "Unpacked",
     "build",
     "built",
     "find_source",
     "find_toolchain",
     "fitting_jobs",
     "known_module_key",
+    "list_sources",
     "load_profile",
     "merge",
     "module_key",
@@ -62,5 +63,4 @@ __all__ = [
     "read_series",
     "releases",
     "trust_keys",
-    "unpacked_sources",
 ]

@@ -12,26 +12,26 @@ from rastos.errors import UserError
 from rastos.kernel.sources import debian, folder, git, kernelorg, patched, tarball
 from rastos.kernel.sources.apt import Offer, offers
 from rastos.kernel.sources.kernelorg import Release, releases, trust_keys
+from rastos.kernel.sources.listing import Listed, list_sources
 from rastos.kernel.sources.patched import Patch, read_series
 from rastos.kernel.sources.source import MIRROR, Kind, Source, Wanted, kernel_version, known, settle
-from rastos.kernel.sources.unpacked import Unpacked, unpacked_sources
 from rastos.progress import Progress
 
 __all__ = [
+    "Listed",
     "MIRROR",
     "Offer",
     "Patch",
     "Release",
     "Source",
-    "Unpacked",
     "find_source",
     "kernel_version",
+    "list_sources",
     "offers",
     "open_source",
     "read_series",
     "releases",
     "trust_keys",
-    "unpacked_sources",
 ]
 
 # in the order in which they are asked whether it is theirs; apt comes last, a version is all it needs

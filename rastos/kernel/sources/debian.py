@@ -21,7 +21,11 @@ def find(wanted: Wanted) -> Source | None:
             f"there is no kernel source at '{wanted.text}'",
             next_step="give a folder, a tarball, a version that apt offers such as 6.12, kernel.org:VERSION, or git:URL#REF",
         )
-    offer = apt.choose(wanted.text, wanted.cache)
+    return source_of(apt.choose(wanted.text, wanted.cache), wanted)
+
+
+def source_of(offer: apt.Offer, wanted: Wanted) -> Source:
+    """A package as a source."""
     name = re.sub(r"[^\w.+-]", "-", f"debian-{offer.version}")
     return Source(
         kind="deb",
