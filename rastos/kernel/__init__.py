@@ -1,14 +1,72 @@
 """Kernels from profiles: source, configuration with provenance, build, pacman package."""
 
-from rastos.kernel.apt import Offer, offers
-from rastos.kernel.build import build
-from rastos.kernel.fragments import Merged, OptionGroup, Override, Request, merge, option_groups, parse_fragment
-from rastos.kernel.initramfs import InitramfsModule, InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
-from rastos.kernel.kconfig import Dropped, read_config
-from rastos.kernel.plan import BuildPlan, plan_build
-from rastos.kernel.profiles import Expected, KernelProfile, MayDrop, Meant, load_profile, profiles
-from rastos.kernel.sources import Source, find_source
-from rastos.kernel.store import BuiltKernel, FurtherPackage, built
+from rastos.kernel.build import (
+    build,
+)
+from rastos.kernel.fragments import (
+    Merged,
+    OptionGroup,
+    Override,
+    Request,
+    merge,
+    option_groups,
+    parse_fragment,
+)
+from rastos.kernel.initramfs import (
+    InitramfsModule,
+    InitramfsPlan,
+    kernel_facts,
+    plan_initramfs,
+    write_initramfs,
+)
+from rastos.kernel.jobs import (
+    fitting_jobs,
+)
+from rastos.kernel.kconfig import (
+    Dropped,
+    read_config,
+)
+from rastos.kernel.plan import (
+    BuildPlan,
+    plan_build,
+)
+from rastos.kernel.profiles import (
+    Expected,
+    KernelProfile,
+    MayDrop,
+    Meant,
+    load_profile,
+    profiles,
+)
+from rastos.kernel.signing import (
+    SigningKey,
+    known_module_key,
+    module_key,
+)
+from rastos.kernel.sources import (
+    MIRROR,
+    Listed,
+    Offer,
+    Patch,
+    Release,
+    Source,
+    find_source,
+    list_sources,
+    offers,
+    open_source,
+    read_series,
+    releases,
+    trust_keys,
+)
+from rastos.kernel.store import (
+    BuiltKernel,
+    FurtherPackage,
+    built,
+)
+from rastos.kernel.toolchain import (
+    Toolchain,
+    find_toolchain,
+)
 
 __all__ = [
     "BuildPlan",
@@ -19,26 +77,41 @@ __all__ = [
     "InitramfsModule",
     "InitramfsPlan",
     "KernelProfile",
+    "Listed",
+    "MIRROR",
     "MayDrop",
     "Meant",
     "Merged",
     "Offer",
     "OptionGroup",
     "Override",
+    "Patch",
+    "Release",
     "Request",
+    "SigningKey",
     "Source",
+    "Toolchain",
     "build",
     "built",
     "find_source",
+    "find_toolchain",
+    "fitting_jobs",
     "kernel_facts",
+    "known_module_key",
+    "list_sources",
     "load_profile",
     "merge",
+    "module_key",
     "offers",
+    "open_source",
     "option_groups",
     "parse_fragment",
     "plan_build",
     "plan_initramfs",
     "profiles",
     "read_config",
+    "read_series",
+    "releases",
+    "trust_keys",
     "write_initramfs",
 ]

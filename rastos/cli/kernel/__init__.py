@@ -10,7 +10,8 @@ from rastos.cli.lazy import LazyGroup
 COMMANDS = {
     "profiles": ("profiles", "profiles_command", "List the profiles that can be built."),
     "show": ("profiles", "show", "A profile or a built kernel, with every option asked for and by whom."),
-    "sources": ("sources", "sources", "Kernel sources this host's apt offers."),
+    "sources": ("sources", "sources", "Kernel sources that can be built, and which are unpacked here."),
+    "trust": ("sources", "trust", "Trust keys for the signatures of kernel.org's tarballs."),
     "build": ("build", "build", "Source, configuration, kernel, pacman package in the local repository."),
     "list": ("profiles", "list_command", "List the kernels in the local repository that were built here."),
     "initramfs": ("initramfs", "initramfs", "What the initramfs of a modular kernel holds."),
