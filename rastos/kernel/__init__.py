@@ -6,6 +6,7 @@ from rastos.kernel.fragments import Merged, Override, Request, merge, parse_frag
 from rastos.kernel.kconfig import Dropped, read_config
 from rastos.kernel.plan import BuildPlan, plan_build
 from rastos.kernel.profiles import Expected, KernelProfile, MayDrop, Meant, load_profile, profiles
+from rastos.kernel.secureboot import SecureBootKey, read_secure_boot_key, sign_efi, verify_efi
 from rastos.kernel.sources import Source, find_source
 from rastos.kernel.store import BuiltKernel, FurtherPackage, built
 
@@ -22,6 +23,7 @@ __all__ = [
     "Offer",
     "Override",
     "Request",
+    "SecureBootKey",
     "Source",
     "build",
     "built",
@@ -33,4 +35,7 @@ __all__ = [
     "plan_build",
     "profiles",
     "read_config",
+    "read_secure_boot_key",
+    "sign_efi",
+    "verify_efi",
 ]

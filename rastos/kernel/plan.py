@@ -14,6 +14,7 @@ from typing import Any
 from rastos.host import digest_of, read_json
 from rastos.kernel.fragments import Merged, merge
 from rastos.kernel.profiles import PACKAGES, KernelProfile
+from rastos.kernel.secureboot import SecureBootKey
 from rastos.kernel.sources import Source, find_source, toolchain
 from rastos.kernel.store import BuiltKernel, recorded
 from rastos.package import LocalRepository
@@ -35,7 +36,7 @@ IDENTITY = {
 class BuildPlan:
     """One build: what from, what with, where; `existing` is the finished kernel of the same key, if there is one.
 
-    `packages` are made beside the kernel's: "headers", "debug".
+    `packages` are made beside the kernel's: "headers", "debug"; `secure_boot` signs the kernel image.
     """
 
     profile: KernelProfile
@@ -49,6 +50,7 @@ class BuildPlan:
     repository: LocalRepository
     existing: BuiltKernel | None
     packages: tuple[str, ...] = ()
+    secure_boot: SecureBootKey | None = None
 
     @property
     def cached(self) -> bool:
@@ -77,6 +79,7 @@ class BuildPlan:
             "profile": self.profile.name,
             "package": self.profile.package,
             "packages": [self.profile.package, *(f"{self.profile.package}-{kind}" for kind in self.packages)],
+            "secure_boot": self.secure_boot.subject if self.secure_boot else None,
             "source": {"title": self.source.title, "version": self.source.version, "digest": self.source.digest},
             "base": self.profile.base,
             "fragments": [str(path) for path in self.fragments],
@@ -107,6 +110,7 @@ def plan_build(
     extra_fragments: Sequence[Path] = (),
     settings: Sequence[str] = (),
     packages: Sequence[str] = (),
+    secure_boot: SecureBootKey | None = None,
     jobs: int,
     cache: Path,
     repository: LocalRepository,
@@ -125,6 +129,9 @@ def plan_build(
         *(found.digest, merged.text(), profile.base, profile.package, "\n".join(tools)),
         *(ARCH, variables, PACKAGING, RELEASE),
         *(" ".join(beside), " ".join(profile.initramfs), profile.command_line),
+        *((secure_boot.fingerprint,) if secure_boot else ()),
     )
     existing = recorded(cache, repository, key)
-    return BuildPlan(profile, found, merged, fragments, tools, jobs, key, cache, repository, existing, beside)
+    return BuildPlan(
+        profile, found, merged, fragments, tools, jobs, key, cache, repository, existing, beside, secure_boot
+    )

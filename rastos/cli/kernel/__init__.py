@@ -14,6 +14,8 @@ COMMANDS = {
     "build": ("build", "build", "Source, configuration, kernel, pacman package in the local repository."),
     "list": ("profiles", "list_command", "List the kernels in the local repository that were built here."),
     "check": ("check", "check", "A configuration against containers, attacks, and what boots an image."),
+    "module": ("module", "module", "Modules from outside the kernel's tree, as packages."),
+    "sign-module": ("module", "sign_module", "Sign modules for a kernel built here."),
     "diff": ("check", "diff", "What differs between two configurations."),
 }
 
