@@ -13,6 +13,7 @@ COMMANDS = {
     "sources": ("sources", "sources", "Kernel sources this host's apt offers."),
     "build": ("build", "build", "Source, configuration, kernel, pacman package in the local repository."),
     "list": ("profiles", "list_command", "List the kernels in the local repository that were built here."),
+    "initramfs": ("initramfs", "initramfs", "What the initramfs of a modular kernel holds."),
     "check": ("check", "check", "A configuration against containers, attacks, and what boots an image."),
     "module": ("module", "module", "Modules from outside the kernel's tree, as packages."),
     "sign-module": ("module", "sign_module", "Sign modules for a kernel built here."),

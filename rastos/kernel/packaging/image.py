@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rastos.errors import HostError
 from rastos.host import run
+from rastos.kernel.initramfs import FACTS
 from rastos.kernel.packaging.layout import LICENSE, URL, Layout
 from rastos.kernel.plan import ARCH
 from rastos.kernel.secureboot import sign_efi
@@ -15,7 +16,6 @@ from rastos.package import PackageMetadata
 
 # from the build tree; absent ones stay absent (no modules.order without CONFIG_MODULES)
 INDEXES = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
-FACTS = "rastos.json"  # beside vmlinuz: what the initramfs and the boot entry have to know of the profile
 
 # Runs inside the tree. Only the system that is running from this very tree has to be told.
 SCRIPT = """\
