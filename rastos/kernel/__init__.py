@@ -38,6 +38,12 @@ from rastos.kernel.profiles import (
     load_profile,
     profiles,
 )
+from rastos.kernel.secureboot import (
+    SecureBootKey,
+    read_secure_boot_key,
+    sign_efi,
+    verify_efi,
+)
 from rastos.kernel.signing import (
     SigningKey,
     known_module_key,
@@ -88,6 +94,7 @@ __all__ = [
     "Patch",
     "Release",
     "Request",
+    "SecureBootKey",
     "SigningKey",
     "Source",
     "Toolchain",
@@ -110,8 +117,11 @@ __all__ = [
     "plan_initramfs",
     "profiles",
     "read_config",
+    "read_secure_boot_key",
     "read_series",
     "releases",
+    "sign_efi",
     "trust_keys",
+    "verify_efi",
     "write_initramfs",
 ]

@@ -16,6 +16,8 @@ COMMANDS = {
     "list": ("profiles", "list_command", "List the kernels in the local repository that were built here."),
     "initramfs": ("initramfs", "initramfs", "What the initramfs of a modular kernel holds."),
     "check": ("check", "check", "A configuration against containers, attacks, and what boots an image."),
+    "module": ("module", "module", "Modules from outside the kernel's tree, as packages."),
+    "sign-module": ("module", "sign_module", "Sign modules for a kernel built here."),
     "diff": ("check", "diff", "What differs between two configurations."),
 }
 

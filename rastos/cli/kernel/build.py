@@ -58,6 +58,12 @@ if TYPE_CHECKING:
 @click.option(
     "--package", "packages", multiple=True, type=click.Choice(["headers", "debug"]), help="Also make this package."
 )
+@click.option(
+    "--secure-boot-key", type=click.Path(path_type=Path, dir_okay=False), help="Sign vmlinuz with this key (PEM)."
+)
+@click.option(
+    "--secure-boot-cert", type=click.Path(path_type=Path, dir_okay=False), help="The certificate of that key (PEM)."
+)
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Also put the package here.")
 @click.option("--debug", is_flag=True, help="Show make's lines and keep the packaged tree.")
 @dry_run_option
@@ -77,6 +83,8 @@ def build(
     fragments: tuple[Path, ...],
     settings: tuple[str, ...],
     packages: tuple[str, ...],
+    secure_boot_key: Path | None,
+    secure_boot_cert: Path | None,
     output: Path | None,
     debug: bool,
     dry_run: bool,
@@ -84,8 +92,10 @@ def build(
 ) -> None:
     """Source, configuration, kernel, pacman package in the local repository. Same inputs: nothing is built."""
     from rastos.kernel import build as build_kernel
-    from rastos.kernel import load_profile, plan_build
+    from rastos.kernel import load_profile, plan_build, read_secure_boot_key
 
+    if (secure_boot_key is None) != (secure_boot_cert is None):
+        raise click.UsageError("--secure-boot-key and --secure-boot-cert go together")
     if debug and not app.debug:
         app.debug = app.out.debug = True
     plan = plan_build(
@@ -101,6 +111,9 @@ def build(
         toolchain=toolchain,
         reproducible=reproducible,
         jobs=jobs or places.jobs(app),
+        secure_boot=read_secure_boot_key(secure_boot_key, secure_boot_cert)
+        if secure_boot_key and secure_boot_cert
+        else None,
         cache=places.cache(app),
         repository=places.repository(app),
         state=app.config.state,
