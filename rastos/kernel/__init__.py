@@ -3,6 +3,12 @@
 from rastos.kernel.build import (
     build,
 )
+from rastos.kernel.config_show import (
+    Asked,
+    Option,
+    show_options,
+    who_asked,
+)
 from rastos.kernel.fragments import (
     Merged,
     OptionGroup,
@@ -38,6 +44,11 @@ from rastos.kernel.profiles import (
     load_profile,
     profiles,
 )
+from rastos.kernel.resolve import (
+    ResolvedConfig,
+    explained,
+    resolve_config,
+)
 from rastos.kernel.secureboot import (
     SecureBootKey,
     read_secure_boot_key,
@@ -50,8 +61,8 @@ from rastos.kernel.signing import (
     module_key,
 )
 from rastos.kernel.sources import (
-    MIRROR,
     Listed,
+    MIRROR,
     Offer,
     Patch,
     Release,
@@ -75,6 +86,7 @@ from rastos.kernel.toolchain import (
 )
 
 __all__ = [
+    "Asked",
     "BuildPlan",
     "BuiltKernel",
     "Dropped",
@@ -89,17 +101,20 @@ __all__ = [
     "Meant",
     "Merged",
     "Offer",
+    "Option",
     "OptionGroup",
     "Override",
     "Patch",
     "Release",
     "Request",
+    "ResolvedConfig",
     "SecureBootKey",
     "SigningKey",
     "Source",
     "Toolchain",
     "build",
     "built",
+    "explained",
     "find_source",
     "find_toolchain",
     "fitting_jobs",
@@ -120,8 +135,11 @@ __all__ = [
     "read_secure_boot_key",
     "read_series",
     "releases",
+    "resolve_config",
+    "show_options",
     "sign_efi",
     "trust_keys",
     "verify_efi",
+    "who_asked",
     "write_initramfs",
 ]
