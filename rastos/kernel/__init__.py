@@ -9,6 +9,7 @@ from rastos.kernel.plan import BuildPlan, plan_build
 from rastos.kernel.profiles import Expected, KernelProfile, MayDrop, Meant, load_profile, profiles
 from rastos.kernel.sources import Source, find_source
 from rastos.kernel.store import BuiltKernel, FurtherPackage, built
+from rastos.kernel.vmlinux import Vmlinux, find_vmlinux, vmlinuz_of
 
 __all__ = [
     "BuildPlan",
@@ -27,9 +28,11 @@ __all__ = [
     "Override",
     "Request",
     "Source",
+    "Vmlinux",
     "build",
     "built",
     "find_source",
+    "find_vmlinux",
     "kernel_facts",
     "load_profile",
     "merge",
@@ -40,5 +43,6 @@ __all__ = [
     "plan_initramfs",
     "profiles",
     "read_config",
+    "vmlinuz_of",
     "write_initramfs",
 ]

@@ -15,6 +15,8 @@ COMMANDS = {
     "list": ("profiles", "list_command", "List the kernels in the local repository that were built here."),
     "initramfs": ("initramfs", "initramfs", "What the initramfs of a modular kernel holds."),
     "check": ("check", "check", "A configuration against containers, attacks, and what boots an image."),
+    "bench": ("bench", "bench", "Kernels booted and measured side by side, and compared over time."),
+    "debug": ("debug", "debug", "A kernel in QEMU with the gdb stub, and the line for gdb."),
     "diff": ("check", "diff", "What differs between two configurations."),
 }
 
