@@ -14,7 +14,7 @@ from typing import Any
 
 from rastos.host import digest_of, read_json
 from rastos.kernel.fragments import Merged, merge
-from rastos.kernel.profiles import PACKAGES, KernelProfile
+from rastos.kernel.profile import PACKAGES, KernelProfile
 from rastos.kernel.secureboot import SecureBootKey
 from rastos.kernel.signing import IN_TREE, SigningKey, known_module_key
 from rastos.kernel.sources import MIRROR, Patch, Source, find_source, read_series
