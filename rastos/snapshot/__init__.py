@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .deployment import DeployPlan, deploy, plan_deploy
     from .diff import Difference, difference
     from .esp import Esp, MountedEsp, MtoolsEsp
-    from .metadata import Delta, Deployment, Snapshot
+    from .metadata import Delta, Deployment, Intent, Snapshot
     from .packages import change_packages, plan_packages
     from .removal import delete, plan_delete
     from .rollback import plan_rollback
@@ -28,7 +28,7 @@ _HOMES = {
     "deployment": ("DeployPlan", "deploy", "plan_deploy"),
     "diff": ("Difference", "difference"),
     "esp": ("Esp", "MountedEsp", "MtoolsEsp"),
-    "metadata": ("Delta", "Deployment", "Snapshot"),
+    "metadata": ("Delta", "Deployment", "Intent", "Snapshot"),
     "packages": ("change_packages", "plan_packages"),
     "removal": ("delete", "plan_delete"),
     "rollback": ("plan_rollback",),
@@ -45,6 +45,7 @@ __all__ = [
     "Deployment",
     "Difference",
     "Esp",
+    "Intent",
     "MountedEsp",
     "MtoolsEsp",
     "Node",
