@@ -71,7 +71,8 @@ class Snapshot:
         known["delta"] = Delta(**{key: tuple(delta.get(key, ())) for key in ("added", "removed", "changed")})
         intent = known.get("intent") or {}
         known["intent"] = Intent(
-            *(tuple(intent.get(key, ())) for key in ("install", "remove")),
+            tuple(intent.get("install", ())),
+            tuple(intent.get("remove", ())),
             bool(intent.get("upgrade")),
             tuple(tuple(command) for command in intent.get("commands", ())),
         )
