@@ -166,7 +166,7 @@ def deploy(store: Store, plan: DeployPlan, progress: Progress) -> Deployment:
         text = write_entry(
             number=number, title=title, kernel=plan.kernel_path, options=options, initrd=plan.initramfs_path
         )
-        store.esp.write(name + PENDING, text.encode())
+        store.esp.put(name + PENDING, text.encode())
         faults.reached("deploy.entry")
         store.esp.rename(name + PENDING, name)  # the commit point
         faults.reached("deploy.committed")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import subvolume
-from .bootentry import ENTRIES, KERNELS, PENDING, parse_entry
+from .bootentry import ENTRIES, KERNELS, PENDING, parse_entry, parse_name
 from .store import Store
 
 KEEP = 4  # newest deployments that stay, besides the last one that booted well
@@ -71,8 +71,10 @@ def collect(store: Store, *, keep_kernels: frozenset[str]) -> None:
 def kernels_wanted(store: Store) -> frozenset[str]:
     """Folders below /rastos on the ESP that some entry of ours starts from: kernels and initramfs."""
     wanted = set()
-    for entry in store.entries():
-        values = parse_entry(store.esp.read(f"{ENTRIES}/{entry.name}").decode())
+    for name, text in store.esp.read_all(ENTRIES).items():
+        if parse_name(name) is None:
+            continue
+        values = parse_entry(text.decode(errors="replace"))
         paths = (values.get("linux", ""), values.get("initrd", ""))
         wanted |= {path.removeprefix(KERNELS + "/").partition("/")[0] for path in paths if path}
     return frozenset(wanted)
