@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .packages import change_packages, plan_packages
     from .removal import delete, plan_delete
     from .rollback import plan_rollback
+    from .running import booted_deployment, opened_running
     from .session import Session, create_session, create_snapshot
     from .store import Store, kernel_release
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
@@ -32,6 +33,7 @@ _HOMES = {
     "packages": ("change_packages", "plan_packages"),
     "removal": ("delete", "plan_delete"),
     "rollback": ("plan_rollback",),
+    "running": ("booted_deployment", "opened_running"),
     "session": ("Session", "create_session", "create_snapshot"),
     "store": ("Store", "kernel_release"),
     "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
@@ -54,6 +56,7 @@ __all__ = [
     "Store",
     "SwapPlace",
     "boot_files",
+    "booted_deployment",
     "change_packages",
     "changed_tree",
     "create_session",
@@ -64,6 +67,7 @@ __all__ = [
     "grow",
     "kernel_release",
     "opened_place",
+    "opened_running",
     "plan_delete",
     "plan_deploy",
     "plan_packages",
