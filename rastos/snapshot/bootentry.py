@@ -54,6 +54,11 @@ def parse_name(name: str) -> EntryName | None:
     return EntryName(name, int(found["number"]), None if left is None else int(left), int(found["done"] or 0))
 
 
+def entry_name(number: int, tries: int | None) -> str:
+    """A file name, with its counter; None: marked good."""
+    return f"rastos-{number}.conf" if tries is None else f"rastos-{number}+{tries}.conf"
+
+
 def write_entry(*, number: int, title: str, kernel: str, options: str, initrd: str | None = None) -> str:
     """The entry's text; lines in the order of the specification's examples."""
     lines = [f"title {_line(title)}", f"version {number}", "sort-key rastos", f"linux {kernel}"]

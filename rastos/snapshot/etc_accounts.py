@@ -79,7 +79,9 @@ class _Merger:
                 result.pop(key, None)
         return result
 
-    def _row(self, name: str, key: str, was: tuple[str, ...] | None, here: tuple[str, ...], row: tuple[str, ...]) -> tuple[str, ...]:
+    def _row(
+        self, name: str, key: str, was: tuple[str, ...] | None, here: tuple[str, ...], row: tuple[str, ...]
+    ) -> tuple[str, ...]:
         fields = FIELDS[name]
         if not len(here) == len(row) == len(fields) or (was is not None and len(was) != len(fields)):
             if was == here:
@@ -99,7 +101,9 @@ class _Merger:
             elif was is None and name in ("shadow", "gshadow"):
                 continue  # both made it: our password and dates
             elif field != "password":
-                self.conflicts.append((name, f"{field} of {key} changed on both sides; yours ({mine}) stays, not {new}"))
+                self.conflicts.append(
+                    (name, f"{field} of {key} changed on both sides; yours ({mine}) stays, not {new}")
+                )
             else:
                 self.conflicts.append((name, f"password of {key} changed on both sides; yours stays"))
         return tuple(merged)
@@ -113,14 +117,23 @@ class _Merger:
             if here is not None and there is not None and here != there and _number(old, key, place) == here:
                 # only they renumbered it: files under /var still have the old number
                 if int(there) in self.owners()[in_files]:
-                    self.conflicts.append((name, f"{word} {key} is now {there}; files under /var and /home still have {here}"))
+                    self.conflicts.append(
+                        (name, f"{word} {key} is now {there}; files under /var and /home still have {here}")
+                    )
                 else:
                     result[key] = (*row[:place], here, *row[place + 1 :])
         for key, row in list(result.items()):
             number = _number(result, key, place)
             if key in mine or number is None:
                 continue
-            holder = next((other for other in mine if other in result and other != key and _number(result, other, place) == number), None)
+            holder = next(
+                (
+                    other
+                    for other in mine
+                    if other in result and other != key and _number(result, other, place) == number
+                ),
+                None,
+            )
             if holder is None or _number(new, holder, place) == number:
                 continue
             if int(number) in self.owners()[in_files]:

@@ -19,7 +19,9 @@ from .etc_tree import Item, Tree, fingerprint, read_tree
 
 BESIDE = ".rastos-new"
 # written anew for each deployment
-OURS_ALONE = frozenset({"rastos/deployment.json", "rastos/etc-conflicts.json", "rastos/state-mounts", "issue.d/rastos.issue"})
+OURS_ALONE = frozenset(
+    {"rastos/deployment.json", "rastos/etc-conflicts.json", "rastos/state-mounts", "issue.d/rastos.issue"}
+)
 MERGEABLE = 1 << 20  # bytes: what is larger is no text that people edit
 ASPECTS = ("content", "mode", "owner", "attributes")
 
@@ -225,7 +227,9 @@ def _with_texts(merge: EtcMerge, base: Path, ours: Path, theirs: Path) -> EtcMer
             continue
         texts = [_text(folder / item.path) for folder in (base, ours, theirs)]
         if None in texts:
-            details.append(EtcConflict(item.path, "content changed on both sides, and it is no text", item.path + BESIDE))
+            details.append(
+                EtcConflict(item.path, "content changed on both sides, and it is no text", item.path + BESIDE)
+            )
             continue
         merged = merge_text(*(text or "" for text in texts))
         if merged.conflicts:
@@ -260,7 +264,8 @@ def _with_people(merge: EtcMerge, base: Path, ours: Path, theirs: Path, tree: Pa
     details, notes = list(merge.details), list(merge.notes)
     take = merge.take
     if merge.entries != tuple(path for path, _ in texts):
-        people = merge_accounts(*({path: _lines(folder / path) for path in ACCOUNTS} for folder in (base, ours, theirs)), tree)
+        old, mine, new = ({path: _lines(folder / path) for path in ACCOUNTS} for folder in (base, ours, theirs))
+        people = merge_accounts(old, mine, new, tree)
         there = [path for path in ACCOUNTS if _plain(ours / path) and _plain(theirs / path)]
         texts += [(path, people.texts[path]) for path in there]
         take = tuple(path for path in take if path not in there)
@@ -269,7 +274,13 @@ def _with_people(merge: EtcMerge, base: Path, ours: Path, theirs: Path, tree: Pa
     paths = tuple(sorted({item.path for item in details}))
     entries = tuple(sorted(path for path, _ in texts))
     return replace(
-        merge, take=take, entries=entries, texts=tuple(sorted(texts)), conflicts=paths, details=tuple(details), notes=tuple(notes)
+        merge,
+        take=take,
+        entries=entries,
+        texts=tuple(sorted(texts)),
+        conflicts=paths,
+        details=tuple(details),
+        notes=tuple(notes),
     )
 
 

@@ -75,7 +75,9 @@ def _read(path: Path, shown: str) -> list[Rule]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise UserError(f"the policy for /etc can't be read: {error}", on=shown, next_step="correct the file") from error
+        raise UserError(
+            f"the policy for /etc can't be read: {error}", on=shown, next_step="correct the file"
+        ) from error
     if set(table) - {"paths"} or not isinstance(table.get("paths", {}), dict):
         raise UserError("a policy for /etc has one table, [paths]", on=shown, next_step='write it as "app/*" = "ours"')
     rules = [Rule(str(pattern), str(way), shown) for pattern, way in table.get("paths", {}).items()]

@@ -82,7 +82,9 @@ def fingerprint(root: Path) -> str:
         with os.scandir(stack.pop()) as entries:
             rows = sorted((entry.name, entry.stat(follow_symlinks=False), entry.path) for entry in entries)
         for name, status, path in rows:
-            total.update(f"{name}\0{status.st_ino} {status.st_ctime_ns} {status.st_mode}\n".encode("utf-8", "surrogateescape"))
+            total.update(
+                f"{name}\0{status.st_ino} {status.st_ctime_ns} {status.st_mode}\n".encode("utf-8", "surrogateescape")
+            )
             if stat.S_ISDIR(status.st_mode):
                 stack.append(Path(path))
     return total.hexdigest()

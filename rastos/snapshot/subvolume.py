@@ -63,6 +63,11 @@ def file_system(path: Path) -> str:
     return str(uuid.UUID(bytes=bytes(answer[16:32])))
 
 
+def generation(path: Path) -> int:
+    """The transaction that changed the subvolume last, as far as it is committed."""
+    return int(_call(btrfsutil.subvolume_info, path, os.fspath(path)).generation)
+
+
 def delete(path: Path) -> None:
     """Delete a subvolume with those nested in it; a path that is not there is no error."""
     if not path.exists():
