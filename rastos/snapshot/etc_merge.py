@@ -20,7 +20,7 @@ from .etc_tree import Item, Tree, fingerprint, read_tree
 BESIDE = ".rastos-new"
 # written anew for each deployment
 OURS_ALONE = frozenset(
-    {"rastos/deployment.json", "rastos/etc-conflicts.json", "rastos/state-mounts", "issue.d/rastos.issue"}
+    {"rastos/deployment.json", "rastos/etc-conflicts.json", "rastos/state-mounts", "issue.d/rastos.issue", ".updated"}
 )
 MERGEABLE = 1 << 20  # bytes: what is larger is no text that people edit
 ASPECTS = ("content", "mode", "owner", "attributes")

@@ -63,8 +63,9 @@ def read_policy(etc: Path | None, tree: Path, decided: Mapping[str, str] | None 
     rules = [Rule(path, way, "asked for") for path, way in (decided or {}).items()]
     for rule in rules:
         _check(rule)
-    if etc is not None and (etc / MACHINE).is_file():
-        rules += _read(etc / MACHINE, f"/etc/{MACHINE}")
+    own = etc / MACHINE if etc is not None else None
+    if own is not None and own.is_file() and not own.is_symlink() and not own.parent.is_symlink():
+        rules += _read(own, f"/etc/{MACHINE}")
     packaged = tree / PACKAGED
     for path in sorted(packaged.glob("*.toml")) if packaged.is_dir() else ():
         rules += _read(path, f"/{PACKAGED}/{path.name}")
