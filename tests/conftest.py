@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,20 @@ def _root_where_needed(request: pytest.FixtureRequest) -> None:
     folder = request.path.relative_to(Path(__file__).parent).parts[0]
     if folder in ("system", "boot") and os.geteuid() != 0:
         unmet("run as root: these tests mount file systems and boot machines")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_agent_outlives_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """gpg starts an agent for every folder of keys, which stays for good: end those of the tests' folders."""
+    yield
+    ours = f"{tmp_path_factory.getbasetemp()}/".encode()
+    for folder in Path("/proc").iterdir():
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0") if folder.name.isdigit() else []
+            if words and words[0].rpartition(b"/")[2] == b"gpg-agent" and any(word.startswith(ours) for word in words):
+                os.kill(int(folder.name), signal.SIGTERM)
+        except OSError:
+            continue  # it ended meanwhile
+
+
+pytest_plugins = ["tests.micro_kernel"]  # the fixture micro_kernel

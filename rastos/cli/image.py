@@ -100,8 +100,7 @@ def create(
 
     from rastos.errors import UserError
     from rastos.host import require_root
-    from rastos.installer import create_image, load_image_profile, plan_image
-    from rastos.installer.profiles import parse_size
+    from rastos.installer import create_image, load_image_profile, parse_size, plan_image
     from rastos.package import LocalRepository, load_manifest
 
     if not dry_run:
@@ -210,7 +209,7 @@ def _hashed(password: str) -> str:
 
 def _public_key(path: Path) -> str:
     from rastos.errors import UserError
-    from rastos.installer.profiles import is_public_key
+    from rastos.installer import is_public_key
 
     text = path.read_text(encoding="utf-8", errors="replace").strip()
     if not is_public_key(text):

@@ -40,8 +40,7 @@ def boot(
     Example: rastos image boot --persist -- systemctl --failed
     """
     from rastos.host import run, working_directory
-    from rastos.installer.vm.console import pass_through
-    from rastos.installer.vm.machine import booted
+    from rastos.installer.vm import booted, pass_through
 
     app: Application = ctx.obj
     path = chosen_image(image, app.config.output)
@@ -98,6 +97,9 @@ def _shell(app: Application, key: Path, port: int) -> int:
 @click.command()
 @click.option("--uefi", "only", flag_value="uefi", help="Only by firmware and boot loader.")
 @click.option("--direct", "only", flag_value="direct", help="Only by direct kernel boot.")
+@click.option(
+    "--for", "purposes", multiple=True, type=click.Choice(["containers"]), help="Prove that it runs what it is for."
+)
 @click.option("--run", "commands", multiple=True, metavar="COMMAND", help="A command that must succeed in the guest.")
 @click.option("--memory", default=1024, show_default=True, metavar="MIB", type=click.IntRange(min=128))
 @click.option("--timeout", default=240.0, show_default=True, metavar="SECONDS", help="How long one boot may take.")
@@ -107,6 +109,7 @@ def _shell(app: Application, key: Path, port: int) -> int:
 def test(
     ctx: click.Context,
     only: str | None,
+    purposes: tuple[str, ...],
     commands: tuple[str, ...],
     memory: int,
     timeout: float,
@@ -114,8 +117,7 @@ def test(
     as_json: bool,
 ) -> None:
     """Boot a throw-away overlay by UEFI and by direct kernel boot, and check it. Exit status 1 if a check fails."""
-    from rastos.installer.vm import test_image
-    from rastos.installer.vm.checks import WAYS
+    from rastos.installer.vm import WAYS, test_image
 
     app: Application = ctx.obj
     path = chosen_image(image, app.config.output)
@@ -125,6 +127,7 @@ def test(
         progress=app.progress,
         ways=(only,) if only else WAYS,
         commands=commands,
+        purposes=purposes,
         memory=memory,
         timeout=timeout,
     )

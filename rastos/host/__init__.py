@@ -12,7 +12,7 @@ from rastos.host.run import Completed, Popen, find_program, require_programs, ru
 from rastos.surface import first_use
 
 if TYPE_CHECKING:
-    from rastos.host.capabilities import Finding, survey
+    from rastos.host.capabilities import Finding, available_memory, survey
     from rastos.host.conversation import converse
     from rastos.host.download import Request, Transfer, Validators, fetch, fetch_all, fetch_if_changed
     from rastos.host.files import (
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
 
 _HOMES = {
-    "capabilities": ("Finding", "survey"),
+    "capabilities": ("Finding", "available_memory", "survey"),
     "conversation": ("converse",),
     "download": ("Request", "Transfer", "Validators", "fetch", "fetch_all", "fetch_if_changed"),
     "files": (
@@ -74,6 +74,7 @@ __all__ = [
     "Transfer",
     "Validators",
     "attached",
+    "available_memory",
     "bound",
     "converse",
     "copy_file",

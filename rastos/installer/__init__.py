@@ -7,32 +7,39 @@ from typing import TYPE_CHECKING, Any
 from rastos.surface import first_use
 
 if TYPE_CHECKING:
+    from .bootfacts import ImageKernel, image_kernel
     from .image import Image, ImagePlan, create_image, plan_image
     from .inspect import Inspection, inspect_image
     from .open import OpenImage, open_image
-    from .profiles import ImageProfile, image_profiles, load_image_profile
+    from .profiles import ImageProfile, image_profiles, is_public_key, load_image_profile, parse_size
     from .vm.accelerator import Accelerator, probe_accelerator
 
+
 _HOMES = {
+    "bootfacts": ("ImageKernel", "image_kernel"),
     "image": ("Image", "ImagePlan", "create_image", "plan_image"),
     "inspect": ("Inspection", "inspect_image"),
     "open": ("OpenImage", "open_image"),
-    "profiles": ("ImageProfile", "image_profiles", "load_image_profile"),
+    "profiles": ("ImageProfile", "image_profiles", "load_image_profile", "parse_size", "is_public_key"),
     "vm.accelerator": ("Accelerator", "probe_accelerator"),
 }
 
 __all__ = [
     "Accelerator",
     "Image",
+    "ImageKernel",
     "ImagePlan",
     "ImageProfile",
     "Inspection",
     "OpenImage",
     "create_image",
+    "image_kernel",
     "image_profiles",
     "inspect_image",
+    "is_public_key",
     "load_image_profile",
     "open_image",
+    "parse_size",
     "plan_image",
     "probe_accelerator",
 ]

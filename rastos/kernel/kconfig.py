@@ -14,7 +14,7 @@ from typing import Any
 from rastos.errors import UserError
 from rastos.kernel.fragments import Merged, Request
 from rastos.kernel.kconfig_question import ask
-from rastos.kernel.profiles import DEFAULT_BASE, MayDrop
+from rastos.kernel.profile import DEFAULT_BASE, MayDrop
 
 SHOWN = 4  # requests that a fix would change: named
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rastos.host import locked, require_programs, working_directory, write_atomic
-from rastos.kernel.build import configure
+from rastos.kernel.building import configure
 from rastos.kernel.kconfig import Dropped, compare, explain, read_config
 from rastos.kernel.kconfig_question import ask
 from rastos.kernel.makelog import MakeLog

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .changes import PackageChange, differences, planned_changes
     from .channels import Channel, SyncDatabase, Wanted, open_channels
     from .channels.cache import CacheChannel
+    from .channels.pacman import PacmanChannel
+    from .channels.pacman.keyring import keys_of
+    from .channels.signatures import verify_detached
     from .config_files import (
         ConfigFile,
         Merge,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from .database import open_decompressed, read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
+    from .keys import export_keys, fingerprint, read_keys
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
     from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
@@ -41,16 +45,23 @@ if TYPE_CHECKING:
     from .policy import ManifestHook, TransactionPolicy, policy_of
     from .queries import InstalledPackage, PackageInfo, info, installed, search
     from .relations import Dependency, satisfies
-    from .repository import LocalPackage, LocalRepository
+    from .repository import LocalPackage, LocalRepository, package_record
+    from .repository_server import serving
     from .resolve import Question
     from .target import Target, target_for
     from .transaction import Result, apply_plan
     from .tree_digest import Difference, Leaf, digest_of_leaves, digest_of_tree, manifest_of_tree, tree_differences
-    from .trust import ChannelKey, channel_keys, refresh_keys
+    from .trust import ChannelKey, channel_keys, refresh_keys, with_keys
     from .undo import Undo, plan_undo
     from .verification import Finding, Verification, altered_packages, verify
 
+
 _HOMES = {
+    "channels.pacman": ("PacmanChannel",),
+    "keys": ("export_keys", "fingerprint", "read_keys"),
+    "channels.signatures": ("verify_detached",),
+    "channels.pacman.keyring": ("keys_of",),
+    "repository_server": ("serving",),
     "archive": (
         "PackageMetadata",
         "write_package",
@@ -175,10 +186,7 @@ _HOMES = {
         "Dependency",
         "satisfies",
     ),
-    "repository": (
-        "LocalPackage",
-        "LocalRepository",
-    ),
+    "repository": ("LocalPackage", "LocalRepository", "package_record"),
     "resolve": ("Question",),
     "target": (
         "Target",
@@ -196,11 +204,7 @@ _HOMES = {
         "manifest_of_tree",
         "tree_differences",
     ),
-    "trust": (
-        "ChannelKey",
-        "channel_keys",
-        "refresh_keys",
-    ),
+    "trust": ("ChannelKey", "channel_keys", "refresh_keys", "with_keys"),
     "undo": (
         "Undo",
         "plan_undo",
@@ -254,6 +258,7 @@ __all__ = [
     "PackageInfo",
     "PackageMetadata",
     "PackageSet",
+    "PacmanChannel",
     "Plan",
     "PlannedPackage",
     "Question",
@@ -281,12 +286,15 @@ __all__ = [
     "digest_of_leaves",
     "digest_of_tree",
     "drift",
+    "export_keys",
     "files",
     "find_config_files",
+    "fingerprint",
     "history_of",
     "info",
     "installed",
     "json_schema",
+    "keys_of",
     "load_indexes",
     "load_manifest",
     "make_lock",
@@ -295,6 +303,7 @@ __all__ = [
     "open_channels",
     "open_decompressed",
     "owners",
+    "package_record",
     "plan_change",
     "plan_cleaning",
     "plan_locked",
@@ -302,6 +311,7 @@ __all__ = [
     "plan_undo",
     "planned_changes",
     "policy_of",
+    "read_keys",
     "read_local",
     "read_lockfile",
     "refresh_keys",
@@ -309,12 +319,15 @@ __all__ = [
     "satisfies",
     "save",
     "search",
+    "serving",
     "settle_config",
     "shown_version",
     "stale",
     "target_for",
     "tree_differences",
     "verify",
+    "verify_detached",
+    "with_keys",
     "write_bundle",
     "write_lockfile",
     "write_package",

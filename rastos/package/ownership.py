@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,10 +80,3 @@ def place_in(root: Path, text: str) -> str:
         else:
             done.append(part)
     return "/".join(done)
-
-
-def every_owned_path(target: Target) -> Iterator[str]:
-    """Every path any package owns, without slashes at the ends."""
-    for record in read_local(target.database).values():
-        for path in installed_files(target.database, record):
-            yield path.rstrip("/")

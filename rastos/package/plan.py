@@ -8,21 +8,10 @@ from typing import Any, Literal
 
 from .lockfile import LockedPackage
 from .records import PackageRecord, shown_version
-from .resolve import Choice
+from .resolve import Choice, Wish
 
-
-@dataclass(frozen=True)
-class Change:
-    """What to do to a tree; see `resolve.Wish` for what each field means."""
-
-    install: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
-    upgrade: bool = False
-    declared: tuple[str, ...] = ()
-    reinstall: tuple[str, ...] = ()
-    downgrade: bool = False
-    cascade: bool = False
-    prune: bool = False
+Change = Wish
+"""What to do to a tree."""
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def decided(
     decide: Decide | None,
 ) -> Resolution:
     """The resolution, every question answered. UserError: problems, or a question that nobody answers."""
-    wish = Wish(**{name: getattr(change, name) for name in Wish.__dataclass_fields__})
+    wish = change
 
     def solve(chosen: Wish) -> Resolution:
         return resolve(

@@ -56,6 +56,29 @@ def test_names_say_something() -> None:
     assert not [path for path in SOURCES if path.stem in vague]
 
 
+# what one package gives to the others; everything below is its own affair
+SURFACES = {"rastos.package.aur", "rastos.kernel.checks", "rastos.kernel.external", "rastos.installer.vm"}
+DOMAINS = ("cli", "installer", "snapshot", "kernel", "package")
+
+
+def test_packages_use_each_other_through_their_surfaces() -> None:
+    wrong = []
+    for path in SOURCES:
+        own = path.relative_to(ROOT / "rastos").parts[0]
+        if own == "__main__.py":  # starts the command line
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [item.name for item in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            for name in names:
+                parts = name.split(".")
+                inner = parts[0] == "rastos" and len(parts) > 2 and parts[1] in DOMAINS and parts[1] != own
+                if inner and name not in SURFACES:
+                    wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
+
+
 def test_only_the_owners_import_outside_libraries() -> None:
     owners = {
         "subprocess": {"host/run.py"},

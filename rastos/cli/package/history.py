@@ -160,8 +160,7 @@ def _undo_of(
 ) -> dict[str, Any]:
     """What an undo comes to: `way` (swap, deploy, packages), the packages, words, and how it is carried out."""
     from rastos.cli.package.changing_copies import ImageChange, SwappedChange
-    from rastos.package import differences, plan_undo, read_local, target_for
-    from rastos.package.channels.cache import CacheChannel
+    from rastos.package import CacheChannel, differences, plan_undo, read_local, target_for
 
     installed = read_local(changing.target.database)
     known = {"number": entry.number}

@@ -35,7 +35,7 @@ def _channels(app: Application, manifest: Path | None) -> list[Channel]:
 def list_(app: Application, channel: str, manifest_path: Path | None, as_json: bool) -> None:
     """Every key of every channel: fingerprint, owner, expiry, how many masters certified it, whether it counts."""
     from rastos.errors import HostError, UserError
-    from rastos.package.trust import channel_keys
+    from rastos.package import channel_keys
 
     channels = _channels(app, manifest_path)
     if channel and channel not in [item.name for item in channels]:
@@ -86,9 +86,8 @@ def import_(
 ) -> None:
     """Let a channel trust a key from a file, once its fingerprint is confirmed."""
     from rastos.errors import UserError
-    from rastos.package.channels.pacman.keyring import keys_of
-    from rastos.package.keys import fingerprint as full
-    from rastos.package.trust import with_keys
+    from rastos.package import fingerprint as full
+    from rastos.package import keys_of, with_keys
 
     chosen = with_keys(_channels(app, manifest_path), channel)
     there = keys_of(file)
@@ -128,8 +127,8 @@ def trust(
 ) -> None:
     """Trust a key that is in a channel's keyring although too few of its masters certified it."""
     from rastos.errors import UserError
-    from rastos.package.keys import fingerprint as full
-    from rastos.package.trust import with_keys
+    from rastos.package import fingerprint as full
+    from rastos.package import with_keys
 
     chosen, wanted = with_keys(_channels(app, manifest_path), channel), full(fingerprint)
     key = next((item.key for item in chosen.keyring.keys() if item.key.fingerprint == wanted), None)
@@ -152,8 +151,7 @@ def trust(
 @click.pass_obj
 def refresh(app: Application, channel: str, manifest_path: Path | None, dry_run: bool, as_json: bool) -> None:
     """Fetch the channels' keyring packages and take those that prove themselves."""
-    from rastos.package.channels.pacman import PacmanChannel
-    from rastos.package.trust import refresh_keys, with_keys
+    from rastos.package import PacmanChannel, refresh_keys, with_keys
 
     channels: list[Channel] = _channels(app, manifest_path)
     if channel:

@@ -54,7 +54,7 @@ def add(
     app: Application, files: tuple[Path, ...], folder: Path | None, name: str, dry_run: bool, as_json: bool
 ) -> None:
     """Take package files in; each replaces the package of its name. A signature beside a file comes with it."""
-    from rastos.package.repository import package_record
+    from rastos.package import package_record
 
     repository = _opened(app, folder, name)
     records = [package_record(path) for path in files]
@@ -176,7 +176,7 @@ def sign(
 @click.pass_obj
 def serve(app: Application, port: int, bind: str, folder: Path | None, name: str) -> None:
     """Serve the repository over HTTP, read only, until Ctrl-C."""
-    from rastos.package.repository_server import serving
+    from rastos.package import serving
 
     repository = _opened(app, folder, name)
     with serving(repository.directory, bind, port, app.out.say) as server:

@@ -8,25 +8,35 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from .accelerator import Accelerator, probe_accelerator
-    from .checks import Check, TestReport, test_image
-    from .machine import Machine, direct_files
+    from .checks import WAYS, Check, TestReport, test_image
+    from .console import pass_through
+    from .debug import DebugPlan, debugged
+    from .machine import Machine, booted, direct_files
     from .qemu import MachineSpec, argv
 
+
 _HOMES = {
+    "console": ("pass_through",),
     "accelerator": ("Accelerator", "probe_accelerator"),
-    "checks": ("Check", "TestReport", "test_image"),
-    "machine": ("Machine", "direct_files"),
+    "checks": ("Check", "TestReport", "test_image", "WAYS"),
+    "debug": ("DebugPlan", "debugged"),
+    "machine": ("Machine", "direct_files", "booted"),
     "qemu": ("MachineSpec", "argv"),
 }
 
 __all__ = [
     "Accelerator",
     "Check",
+    "DebugPlan",
     "Machine",
     "MachineSpec",
     "TestReport",
+    "WAYS",
     "argv",
+    "booted",
+    "debugged",
     "direct_files",
+    "pass_through",
     "probe_accelerator",
     "test_image",
 ]
