@@ -31,15 +31,22 @@ def compare_configs(
     after: Mapping[str, str],
     menus_before: Mapping[str, MenuEntry],
     menus_after: Mapping[str, MenuEntry],
+    exact: tuple[bool, bool] = (True, True),
 ) -> tuple[Difference, ...]:
-    """What differs, in the order of the menus. The menus are those of each side's kernel, empty where they aren't known."""
+    """What differs, in the order of the menus. The menus are those of each side's kernel, empty where they aren't known.
+
+    `exact` says for each side whether they are of the very version: only then "no such option" can be said of it.
+    """
     found = []
     for name in sorted({*before, *after}):
         old, new = before.get(name, "n"), after.get(name, "n")
         if old == new or (old in _OFF and new in _OFF):
             continue
         entry = menus_after.get(name) or menus_before.get(name)
-        there = (not menus_before or name in menus_before, not menus_after or name in menus_after)
+        there = [
+            not menus or not same or name in menus
+            for menus, same in zip((menus_before, menus_after), exact, strict=True)
+        ]
         words = in_words(old, new, entry.type if entry else "", *there)
         menu = entry.menu if entry else ()
         found.append(Difference(name, old, new, words, entry.prompt if entry else "", menu))
