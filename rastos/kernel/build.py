@@ -241,7 +241,7 @@ def _compiler_words(plan: BuildPlan, log: MakeLog) -> Iterator[None]:
             ) from error
         if log.out_of_memory:
             raise HostError(
-                "the compiler was killed for want of memory",
+                "the compiler was killed, for want of memory most likely",
                 on=log.first_error(plan.source.tree),
                 next_step=f"run it again with fewer jobs than {plan.jobs} (--jobs): the build continues",
             ) from error
