@@ -320,6 +320,11 @@ def _show_deploy(app: Application, plan: DeployPlan) -> None:
     )
     app.out.say(f"  snapshot  {plan.snapshot}: {plan.description}")
     app.out.say(f"  kernel    {plan.kernel}, {kernel}")
+    if plan.initramfs is not None:
+        where = (
+            "already on the ESP" if plan.initramfs_present else f"at most {render.size(plan.initramfs.size)} to the ESP"
+        )
+        app.out.say(f"  initramfs {len(plan.initramfs.modules)} modules, {where}")
     app.out.say(f"  /etc      {ways[plan.etc]}{counts if plan.etc == 'merge' else ''}")
     for path in merge.conflicts:
         app.out.say(f"            conflict: /etc/{path} stays, the new one lies beside it as {path}.rastos-new")

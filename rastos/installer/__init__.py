@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rastos.surface import first_use
 
 if TYPE_CHECKING:
+    from .bootfacts import ImageKernel, image_kernel
     from .image import Image, ImagePlan, create_image, plan_image
     from .inspect import Inspection, inspect_image
     from .open import OpenImage, open_image
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 
 _HOMES = {
+    "bootfacts": ("ImageKernel", "image_kernel"),
     "image": ("Image", "ImagePlan", "create_image", "plan_image"),
     "inspect": ("Inspection", "inspect_image"),
     "open": ("OpenImage", "open_image"),
@@ -25,11 +27,13 @@ _HOMES = {
 __all__ = [
     "Accelerator",
     "Image",
+    "ImageKernel",
     "ImagePlan",
     "ImageProfile",
     "Inspection",
     "OpenImage",
     "create_image",
+    "image_kernel",
     "image_profiles",
     "inspect_image",
     "is_public_key",

@@ -1,4 +1,7 @@
-"""The init program that mounts a deployment's /etc and state before systemd: compiled once, delivered as a package."""
+"""The programs that start a deployment before systemd: compiled once, delivered as a package.
+
+`init` mounts the deployment's /etc and state; `initramfs` goes into the initramfs of modular kernels and mounts the root.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from pathlib import Path
 from rastos.host import digest_of, run, working_directory
 from rastos.package import LocalRepository, PackageMetadata, write_package
 
-SOURCE = Path(__file__).with_name("init") / "rastos-init.c"
+SOURCES = {name: Path(__file__).with_name("init") / f"rastos-{name}.c" for name in ("init", "initramfs")}
 NAME = "rastos-init"
-SERIES = 2  # raised with every change of the source, so that a later program has a larger version
+SERIES = 3  # raised with every change of the source, so that a later program has a larger version
 FLAGS = ("-Os", "-static", "-Wall", "-Wl,--build-id=none", "-s")
 
 
@@ -18,9 +21,8 @@ def init_package(repository: LocalRepository, cache: Path) -> str:
 
     Raises ExternalError with the compiler's words.
     """
-    source = SOURCE.read_bytes()
     compiler = run(["gcc", "--version"]).stdout.splitlines()[0]
-    digest = digest_of(source, " ".join(FLAGS), compiler)
+    digest = digest_of(*(source.read_bytes() for source in SOURCES.values()), " ".join(FLAGS), compiler)
     version = f"{SERIES}.{int(digest[:8], 16)}-1"
     found = repository.find(NAME)
     if found is not None and found.version == version:
@@ -28,12 +30,13 @@ def init_package(repository: LocalRepository, cache: Path) -> str:
     with working_directory(cache, "init") as place:
         folder = place / "tree/usr/lib/rastos"
         folder.mkdir(parents=True)
-        run(["gcc", *FLAGS, "-o", folder / "init", SOURCE], what="compile the init program")
-        (folder / "init").chmod(0o755)
+        for program, source in SOURCES.items():
+            run(["gcc", *FLAGS, "-o", folder / program, source], what=f"compile {source.name}")
+            (folder / program).chmod(0o755)
         metadata = PackageMetadata(
             name=NAME,
             version=version,
-            description="First program of a deployment: mounts its /etc and state, then starts systemd",
+            description="First programs of a deployment: mount its root, /etc and state, then start systemd",
             license=("GPL-3.0-or-later",),
         )
         repository.add(write_package(metadata, place / "tree", place))

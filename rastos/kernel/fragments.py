@@ -1,6 +1,7 @@
 """Configuration fragments: files of `CONFIG_X=value` and `# CONFIG_X is not set` lines, merged in order.
 
 Every request remembers the file and line it came from, so that a dropped option can be traced to who asked for it.
+A line `## Title: what it is for` starts a group of options: what belongs together and why it is there.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from rastos.errors import UserError
 
 _SET = re.compile(r'CONFIG_(\w+)=(y|m|n|-?\d+|0[xX][0-9a-fA-F]+|"(?:[^"\\]|\\.)*")')
 _UNSET = re.compile(r"# CONFIG_(\w+) is not set")
+_GROUP = re.compile(r"##\s+([^:]+?)\s*:\s+(\S.*?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,22 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True)
+class OptionGroup:
+    """Options of one fragment that belong together, and what they are for; both empty for those before any heading."""
+
+    title: str
+    purpose: str
+    fragment: str
+    line: int
+    requests: tuple[Request, ...]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The options, in the file's order."""
+        return tuple(item.symbol for item in self.requests)
+
+
+@dataclass(frozen=True, slots=True)
 class Merged:
     """What all fragments together ask for, one request per symbol, in merge order."""
 
@@ -61,11 +80,37 @@ class Merged:
 
 def parse_fragment(path: Path) -> tuple[Request, ...]:
     """The requests of one file. Raises UserError with file:line for a line that is neither option nor comment."""
+    return _requests(_lines(path), path.name, path)
+
+
+def option_groups(paths: Sequence[Path]) -> tuple[OptionGroup, ...]:
+    """The option groups of the fragments, in merge order. Raises as `parse_fragment`, and for a heading without a purpose."""
+    found: list[OptionGroup] = []
+    for path in paths:
+        lines = _lines(path)
+        requests = _requests(lines, path.name, path)
+        heads = [("", "", 0)]
+        for number, line in enumerate(lines, 1):
+            if line.startswith("##"):
+                named = _GROUP.fullmatch(line)
+                if not named:
+                    raise UserError(
+                        f"{path}:{number}: this heading of an option group says no purpose",
+                        next_step="write it as: ## Title: what it is for",
+                    )
+                heads.append((named[1], named[2], number))
+        for (title, purpose, start), (_, _, end) in pairwise((*heads, ("", "", len(lines) + 1))):
+            inside = tuple(item for item in requests if start < item.line < end)
+            if inside or title:
+                found.append(OptionGroup(title, purpose, path.name, start, inside))
+    return tuple(found)
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the fragment: {error}", on=path, next_step="check the file named") from error
-    return _requests(lines, path.name, path)
 
 
 def parse_settings(texts: Sequence[str]) -> tuple[Request, ...]:

@@ -14,14 +14,15 @@ from typing import Any
 
 from rastos.host import digest_of, read_json
 from rastos.kernel.fragments import Merged, merge
-from rastos.kernel.profiles import KernelProfile
+from rastos.kernel.profile import PACKAGES, KernelProfile
+from rastos.kernel.secureboot import SecureBootKey
 from rastos.kernel.signing import IN_TREE, SigningKey, known_module_key
 from rastos.kernel.sources import MIRROR, Patch, Source, find_source, read_series
 from rastos.kernel.store import BuiltKernel, recorded
 from rastos.kernel.toolchain import Toolchain, find_toolchain
 from rastos.package import LocalRepository
 
-PACKAGING = "1"  # raised whenever the same build would be packaged differently
+PACKAGING = "2"  # raised whenever the same build would be packaged differently
 RELEASE = "1"  # pkgrel
 KEYRING = "kernel.org.gpg"  # beside the keys of the state folder: whose signatures of kernel.org count
 ARCH = "x86"  # the kernel's name for x86_64
@@ -37,7 +38,10 @@ IDENTITY = {
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """One build: what from, what with, where; `existing` is the finished kernel of the same key, if there is one."""
+    """One build: what from, what with, where; `existing` is the finished kernel of the same key, if there is one.
+
+    `packages` are made beside the kernel's: "headers", "debug"; `secure_boot` signs the kernel image.
+    """
 
     profile: KernelProfile
     source: Source
@@ -53,6 +57,8 @@ class BuildPlan:
     state: Path
     signing: SigningKey | None = None
     reproducible: bool = True
+    packages: tuple[str, ...] = ()
+    secure_boot: SecureBootKey | None = None
 
     @property
     def signs(self) -> bool:
@@ -95,6 +101,8 @@ class BuildPlan:
         return {
             "profile": self.profile.name,
             "package": self.profile.package,
+            "packages": [self.profile.package, *(f"{self.profile.package}-{kind}" for kind in self.packages)],
+            "secure_boot": self.secure_boot.subject if self.secure_boot else None,
             "source": {"title": self.source.title, "version": self.source.version, "digest": self.source.digest},
             "base": self.profile.base,
             "fragments": [str(path) for path in self.fragments],
@@ -139,8 +147,10 @@ def plan_build(
     keyring: Path | None = None,
     extra_fragments: Sequence[Path] = (),
     settings: Sequence[str] = (),
+    packages: Sequence[str] = (),
     toolchain: str = "gcc",
     reproducible: bool = True,
+    secure_boot: SecureBootKey | None = None,
     jobs: int,
     cache: Path,
     repository: LocalRepository,
@@ -148,8 +158,9 @@ def plan_build(
 ) -> BuildPlan:
     """Decide a build; `source` and `ref` as `find_source` takes them, `settings` like "X=y", `patches` after the profile's.
 
-    `state` keeps the keys (default: the folder that the repository lies in). Changes nothing but remembered digests in
-    `cache`. Raises UserError for what is not there, HostError for a missing compiler.
+    `packages` ("headers", "debug") beside those the profile names. `state` keeps the keys (default: the folder that the
+    repository lies in). Changes nothing but remembered digests in `cache`. Raises UserError for what is not there,
+    HostError for a missing compiler.
     """
     state = state or repository.directory.parent
     fragments = (*profile.fragments, *extra_fragments)
@@ -162,6 +173,8 @@ def plan_build(
     plan = BuildPlan(
         *(profile, found, merged, fragments, tools.versions, jobs, "", cache, repository, None),
         *(tools, state, signing, reproducible),
+        tuple(kind for kind in PACKAGES if kind in (*profile.packages, *packages)),
+        secure_boot,
     )
     return settled(plan, found, signing)
 
@@ -181,7 +194,10 @@ def build_key(plan: BuildPlan) -> str:
         further += ["signing", plan.signing.certificate if plan.signing else ""]
     if not plan.reproducible:
         further += ["not reproducible"]
+    if plan.secure_boot is not None:
+        further += ["secure boot", plan.secure_boot.fingerprint]
     return digest_of(
         *(plan.source.digest, plan.merged.text(), plan.profile.base, plan.profile.package),
         *("\n".join(plan.toolchain), ARCH, variables, PACKAGING, RELEASE, *further),
+        *(" ".join(plan.packages), " ".join(plan.profile.initramfs), plan.profile.command_line),
     )

@@ -10,6 +10,17 @@ from rastos.package import LocalRepository
 
 
 @dataclass(frozen=True, slots=True)
+class FurtherPackage:
+    """A package made beside the kernel's: `kind` headers or debug; `size` in bytes."""
+
+    kind: str
+    name: str
+    path: Path
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class BuiltKernel:
     """A packaged kernel. Sizes in bytes, `created` seconds since 1970, `seconds` the run that
     finished it (an interrupted build continues)."""
@@ -30,13 +41,17 @@ class BuiltKernel:
     package_size: int
     created: int
     cached: bool = False
+    others: tuple[FurtherPackage, ...] = ()
+
+    def further(self, kind: str) -> FurtherPackage | None:
+        """The package of that kind that was made beside the kernel's."""
+        return next((item for item in self.others if item.kind == kind), None)
 
 
 def record(cache: Path, kernel: BuiltKernel) -> None:
     """Remember a finished build under its key."""
-    facts = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(kernel).items()}
     (cache / "built").mkdir(parents=True, exist_ok=True)
-    write_json(cache / "built" / f"{kernel.key}.json", facts)
+    write_json(cache / "built" / f"{kernel.key}.json", asdict(kernel))  # paths as text
 
 
 def recorded(cache: Path, repository: LocalRepository, key: str) -> BuiltKernel | None:
@@ -59,14 +74,22 @@ def built(cache: Path, repository: LocalRepository) -> tuple[BuiltKernel, ...]:
 def _load(path: Path) -> BuiltKernel | None:
     try:
         facts = read_json(path)
-        kernel = BuiltKernel(**{**facts, "package": Path(facts["package"]), "config": Path(facts["config"])})
+        others = tuple(FurtherPackage(**{**item, "path": Path(item["path"])}) for item in facts.get("others", ()))
+        paths = {name: Path(facts[name]) for name in ("package", "config")}
+        kernel = BuiltKernel(**{**facts, **paths, "others": others})
     except (ValueError, TypeError, KeyError):
         return None  # written by another version: as good as not built
     return replace(kernel, cached=True)
 
 
 def _present(kernel: BuiltKernel, repository: LocalRepository) -> bool:
-    entry = repository.find(kernel.name)
-    if entry is None or entry.version != kernel.version or not kernel.package.is_file():
-        return False
-    return kernel.package.stat().st_size == kernel.package_size and sha256_file(kernel.package) == kernel.sha256
+    versions = {entry.name: entry.version for entry in repository.packages()}
+    files = [(kernel.name, kernel.package, kernel.package_size, kernel.sha256)]
+    files += [(item.name, item.path, item.size, item.sha256) for item in kernel.others]
+    return all(
+        versions.get(name) == kernel.version
+        and path.is_file()
+        and path.stat().st_size == size
+        and sha256_file(path) == digest
+        for name, path, size, digest in files
+    )

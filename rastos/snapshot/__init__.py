@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .removal import delete, plan_delete
     from .rollback import plan_rollback
     from .session import Session, create_session, create_snapshot
-    from .store import Store
+    from .store import Store, kernel_release
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
     from .tree import Node, grow
 
@@ -33,7 +33,7 @@ _HOMES = {
     "removal": ("delete", "plan_delete"),
     "rollback": ("plan_rollback",),
     "session": ("Session", "create_session", "create_snapshot"),
-    "store": ("Store",),
+    "store": ("Store", "kernel_release"),
     "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
     "tree": ("Node", "grow"),
 }
@@ -61,6 +61,7 @@ __all__ = [
     "deploy",
     "difference",
     "grow",
+    "kernel_release",
     "opened_place",
     "plan_delete",
     "plan_deploy",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rastos.errors import HostError, IntegrityError, UserError
-from rastos.host import faults, sha256_file, write_atomic, write_json
+from rastos.host import faults, sha256_file, working_directory, write_atomic, write_json
+from rastos.kernel import InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
 from rastos.progress import Progress
 
 from . import subvolume
@@ -37,6 +39,9 @@ class DeployPlan:
     kernel_path: str
     kernel_size: int
     kernel_present: bool
+    initramfs: InitramfsPlan | None
+    initramfs_path: str | None
+    initramfs_present: bool
     etc: str
     etc_from: int | None
     merge: EtcMerge
@@ -63,7 +68,10 @@ def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge") -> Deploy
     kernel_path = f"{KERNELS}/{digest[:16]}/vmlinuz"
     present = store.esp.exists(kernel_path)
     size = vmlinuz.stat().st_size
-    _space(store, 0 if present else size)
+    initramfs = plan_initramfs(tree, snapshot.kernel)
+    initramfs_path = f"{KERNELS}/{initramfs.key[:16]}/initramfs" if initramfs else None
+    initramfs_present = initramfs_path is not None and store.esp.exists(initramfs_path)
+    _space(store, (0 if present else size) + (initramfs.size if initramfs and not initramfs_present else 0))
     source: int | None = current.number if current else None
     merge = EtcMerge()
     if current is None:
@@ -87,6 +95,9 @@ def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge") -> Deploy
         kernel_path=kernel_path,
         kernel_size=size,
         kernel_present=present,
+        initramfs=initramfs,
+        initramfs_path=initramfs_path,
+        initramfs_present=initramfs_present,
         etc=etc,
         etc_from=None if etc == "new" else source,
         merge=merge,
@@ -142,15 +153,19 @@ def deploy(store: Store, plan: DeployPlan, progress: Progress) -> Deployment:
         if not store.esp.exists(plan.kernel_path):
             store.esp.write(plan.kernel_path, store.tree(plan.snapshot) / "usr/lib/modules" / plan.kernel / "vmlinuz")
         faults.reached("deploy.kernel")
+        _put_initramfs(store, plan, progress)
+        faults.reached("deploy.initramfs")
         name = f"{ENTRIES}/rastos-{number}+{TRIES}.conf"
         options = kernel_options(
             partuuid=store.info["root_partuuid"],
             snapshot=plan.snapshot,
             deployment=number,
-            cmdline=store.info["cmdline"],
+            cmdline=" ".join(filter(None, (_kernel_command_line(store, plan), store.info["cmdline"]))),
         )
         title = f"rastOS {number}: {plan.description or f'snapshot {plan.snapshot}'}"
-        text = write_entry(number=number, title=title, kernel=plan.kernel_path, options=options)
+        text = write_entry(
+            number=number, title=title, kernel=plan.kernel_path, options=options, initrd=plan.initramfs_path
+        )
         store.esp.write(name + PENDING, text.encode())
         faults.reached("deploy.entry")
         store.esp.rename(name + PENDING, name)  # the commit point
@@ -162,6 +177,26 @@ def deploy(store: Store, plan: DeployPlan, progress: Progress) -> Deployment:
         if plan.merge.conflicts:
             step.note(f"/etc: {len(plan.merge.conflicts)} conflicts, both versions kept", "warning")
     return deployment
+
+
+def _put_initramfs(store: Store, plan: DeployPlan, progress: Progress) -> None:
+    """On the ESP under the name of its content, before anything names it."""
+    if plan.initramfs is None or plan.initramfs_path is None or store.esp.exists(plan.initramfs_path):
+        return
+    with (
+        progress.step("Initramfs") as step,
+        working_directory(Path(tempfile.gettempdir()), "rastos-initramfs-") as place,
+    ):
+        size = write_initramfs(plan.initramfs, store.tree(plan.snapshot), place / "initramfs")
+        store.esp.write(plan.initramfs_path, place / "initramfs")
+        step.outcome = f"{len(plan.initramfs.modules)} modules, {size / 1e6:.1f} MB"
+        if plan.initramfs.missing:
+            step.note(f"the kernel has no {', '.join(plan.initramfs.missing)}", "warning")
+
+
+def _kernel_command_line(store: Store, plan: DeployPlan) -> str:
+    """What the kernel's profile asks for; the image's own parameters come after it and win."""
+    return str(kernel_facts(store.tree(plan.snapshot), plan.kernel).get("command_line", ""))
 
 
 def _build_etc(store: Store, plan: DeployPlan, deployment: Deployment) -> Path:

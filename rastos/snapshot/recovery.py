@@ -69,11 +69,12 @@ def collect(store: Store, *, keep_kernels: frozenset[str]) -> None:
 
 
 def kernels_wanted(store: Store) -> frozenset[str]:
-    """Folders below /rastos on the ESP that some entry of ours starts from."""
+    """Folders below /rastos on the ESP that some entry of ours starts from: kernels and initramfs."""
     wanted = set()
     for entry in store.entries():
-        linux = parse_entry(store.esp.read(f"{ENTRIES}/{entry.name}").decode()).get("linux", "")
-        wanted.add(linux.removeprefix(KERNELS + "/").partition("/")[0])
+        values = parse_entry(store.esp.read(f"{ENTRIES}/{entry.name}").decode())
+        paths = (values.get("linux", ""), values.get("initrd", ""))
+        wanted |= {path.removeprefix(KERNELS + "/").partition("/")[0] for path in paths if path}
     return frozenset(wanted)
 
 

@@ -55,6 +55,15 @@ if TYPE_CHECKING:
     help="A further fragment, merged after the profile's; may be repeated.",
 )
 @click.option("--set", "settings", multiple=True, metavar="CONFIG_X=y", help="A single option, after all fragments.")
+@click.option(
+    "--package", "packages", multiple=True, type=click.Choice(["headers", "debug"]), help="Also make this package."
+)
+@click.option(
+    "--secure-boot-key", type=click.Path(path_type=Path, dir_okay=False), help="Sign vmlinuz with this key (PEM)."
+)
+@click.option(
+    "--secure-boot-cert", type=click.Path(path_type=Path, dir_okay=False), help="The certificate of that key (PEM)."
+)
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Also put the package here.")
 @click.option("--debug", is_flag=True, help="Show make's lines and keep the packaged tree.")
 @dry_run_option
@@ -73,6 +82,9 @@ def build(
     reproducible: bool,
     fragments: tuple[Path, ...],
     settings: tuple[str, ...],
+    packages: tuple[str, ...],
+    secure_boot_key: Path | None,
+    secure_boot_cert: Path | None,
     output: Path | None,
     debug: bool,
     dry_run: bool,
@@ -80,8 +92,10 @@ def build(
 ) -> None:
     """Source, configuration, kernel, pacman package in the local repository. Same inputs: nothing is built."""
     from rastos.kernel import build as build_kernel
-    from rastos.kernel import load_profile, plan_build
+    from rastos.kernel import load_profile, plan_build, read_secure_boot_key
 
+    if (secure_boot_key is None) != (secure_boot_cert is None):
+        raise click.UsageError("--secure-boot-key and --secure-boot-cert go together")
     if debug and not app.debug:
         app.debug = app.out.debug = True
     plan = plan_build(
@@ -93,9 +107,13 @@ def build(
         keyring=keyring or places.keyring(app),
         extra_fragments=fragments,
         settings=settings,
+        packages=packages,
         toolchain=toolchain,
         reproducible=reproducible,
         jobs=jobs or places.jobs(app),
+        secure_boot=read_secure_boot_key(secure_boot_key, secure_boot_cert)
+        if secure_boot_key and secure_boot_cert
+        else None,
         cache=places.cache(app),
         repository=places.repository(app),
         state=app.config.state,
@@ -115,11 +133,12 @@ def build(
     app.out.print(
         f"release {made.release}, kernel {render.size(made.image_size)}, package {render.size(made.package_size)}"
     )
-    app.out.print(str(output / made.package.name if output else made.package))
+    for path in (made.package, *(item.path for item in made.others)):
+        app.out.print(str(output / path.name if output else path))
 
 
 def _show_plan(app: Application, plan: BuildPlan) -> None:
-    app.out.print(f"package    {plan.profile.package}")
+    app.out.print(f"packages   {', '.join(plan.to_json()['packages'])}")
     app.out.print(f"source     {plan.source.title}{'' if plan.source.unpacked else ' (to be unpacked)'}")
     app.out.print(f"options    {len(plan.merged.requests)} on {plan.profile.base}")
     app.out.print(f"fragments  {', '.join(path.name for path in plan.fragments)}")

@@ -36,3 +36,8 @@ def repository(app: Application) -> LocalRepository:
     from rastos.package import LocalRepository
 
     return LocalRepository(app.config.repository)
+
+
+def module_key(app: Application) -> Path:
+    """The key that signs the modules of the kernels built here (it may not be there yet)."""
+    return app.config.state / "keys/module-signing.pem"

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from .boot import boot_needs
+from .boot import BUSES, BootFacts, boot_needs
 from .containers import CONTAINERS
-from .hardening import COMMAND_LINE, HARDENING
-from .judge import Finding, Report, Rule, check_command_line, check_config
-from .origin import ConfigOrigin, from_file, from_package, of_running
+from .hardening import HARDENING
+from .judge import SEVERITIES, Finding, Report, Rule, hold
+from .origin import ConfigOrigin, from_file, from_package, of_running, running_facts
+from .public import PROGRAM, PublicVerdict, public_verdict
+from .terms import Facts, parse
 
 __all__ = [
-    "COMMAND_LINE",
+    "BUSES",
     "CONTAINERS",
     "HARDENING",
+    "PROGRAM",
+    "SEVERITIES",
+    "BootFacts",
     "ConfigOrigin",
+    "Facts",
     "Finding",
+    "PublicVerdict",
     "Report",
     "Rule",
     "boot_needs",
-    "check_command_line",
-    "check_config",
     "from_file",
     "from_package",
+    "hold",
     "of_running",
+    "parse",
+    "public_verdict",
+    "running_facts",
 ]

@@ -1,117 +1,173 @@
-"""Rules held against a configuration or a command line; findings with severity, reason and fix."""
+"""Rules held against facts; findings with severity, reason and fix; findings that a profile means to have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from .terms import Alternatives, Facts, Term, parse, version_of
 
 Severity = Literal["error", "warning", "note"]
-BUILT = ("y", "m")
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One expectation: a symbol (or several that do the same: any of them) and the values that will do.
+    """One expectation: any of `wanted` has to hold, the first is what is recommended and names the rule.
 
-    "set" is y or m, "unset" absent or n, ">=N" a number. `unless` names symbols that make the rule moot where they are set;
-    `since` is the first kernel that has the symbol, `until` the first that no longer does.
+    `source` says whose recommendation it is, `group` where it is shown. `since` is the first kernel that has the symbol,
+    `until` the first that no longer does: for others the rule isn't asked.
     """
 
-    symbols: tuple[str, ...]
-    wanted: str
+    wanted: Alternatives
     reason: str
     severity: Severity = "error"
-    unless: tuple[str, ...] = ()
-    since: tuple[int, int] = (0, 0)
-    until: tuple[int, int] = (99, 0)
+    source: str = ""
+    group: str = ""
+    since: tuple[int, ...] = ()
+    until: tuple[int, ...] = ()
+
+    @property
+    def subject(self) -> Term:
+        """The term that it is about."""
+        return self.wanted[0][0]
+
+    def applies(self, facts: Facts) -> bool:
+        """Whether the facts can answer it and the kernel is one that it is for; of unknown version everything is asked."""
+        now = version_of(facts.version)
+        if now and (now < self.since or (self.until and now >= self.until)):
+            return False
+        return all(term.known(facts) for part in self.wanted for term in part)
+
+    def holds(self, facts: Facts) -> bool:
+        """Whether one of the alternatives is there."""
+        return any(all(term.holds(facts) for term in part) for part in self.wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule that doesn't hold: `got` is the value there ("unset" where absent), `fix` what to write."""
+    """A rule that doesn't hold: `got` is what is there, `fix` what to write, `otherwise` what would do as well.
+
+    `meant` is the reason of an exception, "" where nobody meant it.
+    """
 
     check: str
+    group: str
     severity: Severity
+    source: str
     subject: str
-    wanted: str
     got: str
     reason: str
     fix: str
+    otherwise: tuple[str, ...] = ()
+    meant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How many rules were held against it, and those that don't hold."""
+    """How many rules were held against it by group, those that don't hold, and exceptions that nothing was found for."""
 
     check: str
-    rules: int
+    groups: tuple[tuple[str, int], ...]
     findings: tuple[Finding, ...]
+    unused: tuple[str, ...] = ()
+
+    @property
+    def rules(self) -> int:
+        """How many rules there were."""
+        return sum(count for _, count in self.groups)
+
+    @property
+    def missing(self) -> tuple[Finding, ...]:
+        """Findings that nobody meant."""
+        return tuple(item for item in self.findings if not item.meant)
 
     @property
     def errors(self) -> int:
-        """Findings that are errors."""
-        return sum(item.severity == "error" for item in self.findings)
+        """Errors that nobody meant."""
+        return sum(item.severity == "error" for item in self.missing)
 
 
-def check_config(check: str, rules: Iterable[Rule], config: Mapping[str, str], version: str = "") -> Report:
-    """Hold rules against a configuration (symbol → value); those for other kernel versions are left out."""
-    now = _version(version)
-    counted, findings = 0, []
+class Deliberate(Protocol):
+    """A deliberate finding, as profiles say it (KernelProfile.meant)."""
+
+    @property
+    def check(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+def hold(check: str, rules: Iterable[Rule], facts: Facts, meant: Iterable[Deliberate] = ()) -> Report:
+    """Hold rules against facts; `meant` turns findings into exceptions, by check and subject (CONFIG_ may be left out)."""
+    groups: dict[str, int] = {}
+    findings = []
+    unasked = set()
     for rule in rules:
-        if now and not rule.since <= now < rule.until:
+        if not rule.applies(facts):
+            unasked.add(_bare(rule.subject.subject))
             continue
-        if any(config.get(name) in BUILT for name in rule.unless):
-            continue
-        counted += 1
-        if not any(_meets(config.get(name), rule.wanted) for name in rule.symbols):
-            first = rule.symbols[0]
-            findings.append(
-                Finding(
-                    check=check,
-                    severity=rule.severity,
-                    subject=" or ".join(f"CONFIG_{name}" for name in rule.symbols),
-                    wanted=rule.wanted,
-                    got=config.get(first, "unset"),
-                    reason=rule.reason,
-                    fix=_fix(first, rule.wanted),
+        groups[rule.group] = groups.get(rule.group, 0) + 1
+        if not rule.holds(facts):
+            findings.append(_finding(check, rule, facts))
+    reasons = {_bare(item.subject): item.reason for item in meant if item.check == check}
+    found = tuple(replace(item, meant=reasons.get(_bare(item.subject), "")) for item in findings)
+    unused = tuple(sorted(reasons.keys() - {_bare(item.subject) for item in found} - unasked))
+    return Report(check, tuple(groups.items()), found, unused)
+
+
+def _finding(check: str, rule: Rule, facts: Facts) -> Finding:
+    # where the recommended value is there, what it depends on isn't
+    first = [term for term in rule.wanted[0] if not term.holds(facts)]
+    culprit = rule.subject if rule.subject in first else first[0]
+    got = (
+        culprit.got(facts)
+        if culprit is rule.subject
+        else f"{rule.subject.got(facts)}, {culprit.subject} {culprit.got(facts)}"
+    )
+    return Finding(
+        check=check,
+        group=rule.group,
+        severity=rule.severity,
+        source=rule.source,
+        subject=rule.subject.subject,
+        got=got,
+        reason=rule.reason,
+        fix=", ".join(term.fix for term in first),
+        otherwise=tuple(", ".join(term.fix for term in part) for part in rule.wanted[1:]),
+    )
+
+
+def _bare(subject: str) -> str:
+    return subject.removeprefix("CONFIG_")
+
+
+# severity of a rule by whose recommendation it is
+BY_SOURCE: dict[str, Severity] = {"defconfig": "error", "kspp": "warning"}
+
+
+def table(group: str, rows: Iterable[tuple[str, ...]], *, severity: Severity | None = None) -> tuple[Rule, ...]:
+    """Rules from rows of (source, reason, expectation, …); an expectation may end in "; since 5.1" or "; until 6.7".
+
+    Without `severity` the source decides: what a default configuration has is an error where it is missing, what the
+    Kernel Self-Protection Project recommends a warning, what others recommend a note.
+    """
+    found = []
+    for source, reason, *texts in rows:
+        for text in texts:
+            wanted, *bounds = text.split("; ")
+            limits = {word: version_of(number) for word, number in (item.split() for item in bounds)}
+            found.append(
+                Rule(
+                    parse(wanted),
+                    reason,
+                    severity or BY_SOURCE.get(source, "note"),
+                    source,
+                    group,
+                    limits.get("since", ()),
+                    limits.get("until", ()),
                 )
             )
-    return Report(check, counted, tuple(findings))
-
-
-def check_command_line(check: str, rules: Mapping[str, tuple[Sequence[str], Severity, str]], words: str) -> Report:
-    """Hold rules (parameter → values that will do, the first recommended; severity; reason) against a command line."""
-    given: dict[str, str] = {}
-    for word in words.split():
-        name, _, value = word.partition("=")
-        given[name.replace("-", "_")] = value
-    findings = []
-    for name, (values, severity, reason) in rules.items():
-        got = given.get(name.replace("-", "_"))
-        if got not in values if values else got is None:
-            text = f"{name}={values[0]}" if values and values[0] else name
-            findings.append(Finding(check, severity, name, text, "not given" if got is None else got, reason, text))
-    return Report(check, len(rules), tuple(findings))
-
-
-def _meets(value: str | None, wanted: str) -> bool:
-    if wanted == "set":
-        return value in BUILT
-    if wanted == "unset":
-        return value in (None, "n")
-    if wanted.startswith(">="):
-        return value is not None and value.isdigit() and int(value) >= int(wanted[2:])
-    return (value or "").strip('"') == wanted
-
-
-def _fix(symbol: str, wanted: str) -> str:
-    if wanted == "unset":
-        return f"# CONFIG_{symbol} is not set"
-    return f"CONFIG_{symbol}={'y' if wanted == 'set' else wanted.removeprefix('>=')}"
-
-
-def _version(text: str) -> tuple[int, int] | None:
-    parts = text.split(".")[:2]
-    digits = [("".join(letter for letter in part if letter.isdigit())) for part in parts]
-    return (int(digits[0]), int(digits[1])) if len(digits) == 2 and all(digits) else None
+    return tuple(found)

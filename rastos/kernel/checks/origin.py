@@ -7,10 +7,14 @@ import platform
 import re
 import tarfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rastos.errors import IntegrityError, UserError
+
+from .judge import Rule
+from .terms import Facts
 
 _LARGEST = 1 << 24
 _HEAD = re.compile(r"^# Linux/\S+ (\d+\.\d+\S*) Kernel Configuration", re.MULTILINE)
@@ -46,8 +50,32 @@ def of_running() -> ConfigOrigin:
     raise UserError(
         "the running kernel doesn't tell its configuration",
         on=release,
-        next_step="it has no CONFIG_IKCONFIG_PROC and no file in /boot; name a file: --config FILE",
+        next_step="it has no CONFIG_IKCONFIG_PROC and no file in /boot; name its .config file instead of 'running'",
     )
+
+
+def running_facts(
+    origin: ConfigOrigin, rules: Iterable[Rule], *, proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")
+) -> Facts:
+    """What the rules ask about the running system beside its configuration: command line, sysctls, controllers."""
+    names = {term.name for rule in rules for part in rule.wanted for term in part if term.kind == "sysctl"}
+    values = {name: value for name in names if (value := _said(proc / "sys" / name.replace(".", "/"))) is not None}
+    controllers = _said(cgroup / "cgroup.controllers")
+    return Facts(
+        origin.values,
+        origin.version,
+        _said(proc / "cmdline") or "",
+        values,
+        None if controllers is None else frozenset(controllers.split()),
+    )
+
+
+def _said(path: Path) -> str | None:
+    """A file of the kernel's; None where it isn't, or isn't for us."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
 
 
 def from_package(path: Path) -> ConfigOrigin:

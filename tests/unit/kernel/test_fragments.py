@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import UserError
-from rastos.kernel import merge, parse_fragment
+from rastos.kernel import merge, option_groups, parse_fragment
 
 
 def write(path: Path, text: str) -> Path:
@@ -61,3 +61,25 @@ def test_malformed_line_is_named(tmp_path: Path, line: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read the fragment"):
         merge([tmp_path / "none.config"])
+
+
+def test_option_groups(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "one.config",
+        "# about the file\nCONFIG_A=y\n## Disks: what holds the root: btrfs\nCONFIG_B=y\n# CONFIG_C is not set\n\n"
+        "## Nets: to talk\n# why D\nCONFIG_D=m\n",
+    )
+    groups = option_groups([path])
+    assert [(item.title, item.purpose, item.symbols, item.line) for item in groups] == [
+        ("", "", ("A",), 0),
+        ("Disks", "what holds the root: btrfs", ("B", "C"), 3),
+        ("Nets", "to talk", ("D",), 7),
+    ]
+    assert {symbol for item in groups for symbol in item.symbols} == {item.symbol for item in merge([path]).requests}
+
+
+@pytest.mark.parametrize("line", ["## Disks", "## Disks:", "## : why", "##Disks: why"])
+def test_a_group_says_its_purpose(tmp_path: Path, line: str) -> None:
+    path = write(tmp_path / "one.config", f"CONFIG_A=y\n{line}\n")
+    with pytest.raises(UserError, match=r"one\.config:2: .*no purpose"):
+        option_groups([path])

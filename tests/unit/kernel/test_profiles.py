@@ -79,3 +79,62 @@ def test_shipped_profiles_ask_for_what_images_need(name: str) -> None:
     systemd = "CGROUPS CGROUP_BPF BPF_SYSCALL SECCOMP_FILTER INOTIFY_USER AUTOFS_FS UNIX_DIAG POSIX_MQUEUE"
     needed = f"{boot} {guest} {systemd}".split()
     assert {symbol: wanted.get(symbol) for symbol in needed} == dict.fromkeys(needed, "y")
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_inherits_fragments_lists_and_single_values(tmp_path: Path) -> None:
+    folder(tmp_path, 'fragments = ["10-one"]\nbase = "x86_64_defconfig"\ninitramfs = ["btrfs"]\n', "grand")
+    folder(tmp_path, 'inherits = "grand"\ninitramfs = ["nvme", "btrfs"]\ncommand-line = "quiet"\n', "parent")
+    write(tmp_path / "kernel/fragments/20-two.config", "CONFIG_A=m\n")
+    profile = load_profile(
+        "mine", [folder(tmp_path, 'inherits = "parent"\nfragments = ["20-two"]\ncommand-line = "ro"\n')]
+    )
+    assert profile.ancestors == ("parent", "grand")
+    assert [path.name for path in profile.fragments] == ["10-one.config", "20-two.config"]
+    assert [profile.brings(path.name) for path in profile.fragments] == ["grand", "mine"]
+    assert profile.brings("other.config") == ""
+    assert (profile.base, profile.initramfs, profile.command_line) == (
+        "x86_64_defconfig",
+        ("btrfs", "nvme"),
+        "quiet ro",
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "place", "words", "hint"),
+    [
+        ({"mine": 'inherits = "mine"\n'}, "mine.toml:1:1", "circle: mine → mine", ""),
+        ({"mine": 'inherits = "b"\n', "b": '# b\ninherits = "mine"\n'}, "b.toml:2:1", "circle: mine → b → mine", ""),
+        (
+            {"mine": 'inherits = "continer"\n', "container": ""},
+            "mine.toml:1:1",
+            "no kernel profile 'continer'",
+            "contai",
+        ),
+        ({"mine": "inherits = 7\n"}, "mine.toml:1:1", "expected a text", ""),
+        ({"mine": 'inherits = "b"\n', "b": 'fragments = ["no"]\n'}, "b.toml:1:14", "no fragment 'no'", "there are"),
+    ],
+)
+def test_wrong_inheritance(tmp_path: Path, files: dict[str, str], place: str, words: str, hint: str) -> None:
+    for name, text in files.items():
+        folder(tmp_path, text, name)
+    with pytest.raises(UserError) as caught:
+        load_profile("mine", [tmp_path])
+    assert words in caught.value.what
+    assert place in caught.value.what
+    assert hint in caught.value.next_step
+
+
+def test_a_project_uses_shipped_profiles_and_fragments_and_overrides_by_name(tmp_path: Path) -> None:
+    shipped = folder(tmp_path / "shipped", 'fragments = ["10-one"]\n', "base")
+    extra = write(shipped / "kernel/fragments/20-two.config", "CONFIG_B=y\n")
+    own = write(tmp_path / "own/kernel/fragments/10-one.config", "CONFIG_C=y\n")
+    write(tmp_path / "own/kernel/mine.toml", 'inherits = "base"\nfragments = ["10-one", "20-two"]\n')
+    profile = load_profile("mine", [tmp_path / "own", shipped])
+    assert profile.fragments == (shipped / "kernel/fragments/10-one.config", own, extra)
+    assert [item.symbol for item in merge(profile.fragments).requests] == ["A", "C", "B"]

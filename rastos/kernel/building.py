@@ -55,7 +55,8 @@ def build(plan: BuildPlan, progress: Progress, *, debug: bool = False, output: P
             kernel = plan.existing or _build(plan, progress, debug)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        copy_file(kernel.package, output / kernel.package.name)
+        for path in (kernel.package, *(item.path for item in kernel.others)):
+            copy_file(path, output / path.name)
     return kernel
 
 
@@ -115,9 +116,11 @@ def _build(plan: BuildPlan, progress: Progress, debug: bool) -> BuiltKernel:
             image_size=made.image_size,
             package_size=made.path.stat().st_size,
             created=int(time.time()),
+            others=made.others,
         )
         record(plan.cache, kernel)
-        step.outcome = f"{made.path.name}, {kernel.package_size / 1e6:.1f} MB"
+        sizes = [(made.path.name, kernel.package_size), *((item.path.name, item.size) for item in made.others)]
+        step.outcome = "; ".join(f"{name}, {size / 1e6:.1f} MB" for name, size in sizes)
     _mark(plan, finished=True)
     return kernel
 

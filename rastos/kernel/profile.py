@@ -5,6 +5,9 @@ or a `*_defconfig`), fragments, patches (a folder with a `series`), packages (be
 initramfs (modules that it always holds, beside what mounts root), command-line (parameters this kernel wants),
 checks (what `kernel check` holds against it), [[may-drop]] {symbol, reason}, [[exception]] {check, subject, reason}
 (findings that are meant), [[expected]] {version, objects} (measured object counts, the first estimate of the progress).
+
+Fragments are looked up in fragments/ beside the profile's file, then in those of the other profile folders: a project's
+profile may inherit shipped ones and use shipped fragments, and a file of its own goes before a shipped one of that name.
 """
 
 from __future__ import annotations
@@ -54,8 +57,9 @@ class Meant:
 class KernelProfile:
     """What to build: base configuration, fragments in merge order, accepted drops; what belongs to it beside the kernel.
 
-    `ancestors` are the names of the profiles it inherits from, nearest first. `initramfs` names modules that the initramfs
-    of an image always holds; empty where the profile boots without one (no modules).
+    `ancestors` are the names of the profiles it inherits from, nearest first; `brought_by` says for each fragment which
+    profile named it. `initramfs` names modules that the initramfs of an image always holds; empty where the profile boots
+    without one (no modules).
     """
 
     name: str
@@ -66,6 +70,7 @@ class KernelProfile:
     expected: tuple[Expected, ...]
     path: Path
     ancestors: tuple[str, ...] = ()
+    brought_by: tuple[str, ...] = ()
     patches: Path | None = None
     packages: tuple[str, ...] = ()
     initramfs: tuple[str, ...] = ()
@@ -78,6 +83,11 @@ class KernelProfile:
         """Name of the pacman package that it becomes."""
         return f"linux-rastos-{self.name}"
 
+    def brings(self, fragment: str) -> str:
+        """The profile that named the fragment file `fragment`: this one or an ancestor; "" where it is none of theirs."""
+        named = dict(zip((path.name for path in self.fragments), self.brought_by, strict=False))
+        return named.get(fragment, "")
+
     def expected_objects(self, version: str) -> int | None:
         """The shipped object count for the series of kernel `version`, None where it was never measured."""
         return next((item.objects for item in self.expected if f"{version}.".startswith(f"{item.version}.")), None)
@@ -86,14 +96,14 @@ class KernelProfile:
 def profiles(search: Sequence[Path]) -> tuple[KernelProfile, ...]:
     """Every kernel profile in the profile folders `search`; the first folder that has a name wins."""
     files = _files(search)
-    return tuple(_parse(files, name) for name in sorted(files))
+    return tuple(_parse(files, search, name) for name in sorted(files))
 
 
 def load_profile(name: str, search: Sequence[Path]) -> KernelProfile:
     """The profile `name`. Raises UserError for an unknown name (near matches named) and a malformed file."""
     files = _files(search)
     if name in files:
-        return _parse(files, name)
+        return _parse(files, search, name)
     near = difflib.get_close_matches(name, files, n=1)
     known = ", ".join(sorted(files)) or "none"
     hint = f"did you mean '{near[0]}'? " if near else ""
@@ -108,7 +118,7 @@ def _files(search: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def _parse(files: Mapping[str, Path], name: str, below: tuple[str, ...] = ()) -> KernelProfile:
+def _parse(files: Mapping[str, Path], search: Sequence[Path], name: str, below: tuple[str, ...] = ()) -> KernelProfile:
     path = files[name]
     try:
         text = path.read_text(encoding="utf-8")
@@ -117,18 +127,20 @@ def _parse(files: Mapping[str, Path], name: str, below: tuple[str, ...] = ()) ->
         raise UserError(f"malformed TOML: {_located(path, error)}", next_step="correct the line named") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the profile: {error}", on=path, next_step="check the file") from error
-    reader = _Reader(path, text)
+    reader = _Reader(path, text, search)
     own = reader.profile(table)
     wanted = reader.inherited(table, files, (*below, name))
-    return own if wanted is None else _joined(_parse(files, wanted, (*below, name)), own, table)
+    return own if wanted is None else _joined(_parse(files, search, wanted, (*below, name)), own, table)
 
 
 def _joined(parent: KernelProfile, own: KernelProfile, table: Mapping[str, object]) -> KernelProfile:
     """A profile with what it inherits: lists are added to, single values replaced where it names them."""
+    added = tuple(path for path in own.fragments if path not in parent.fragments)
     return replace(
         own,
         base=own.base if "base" in table else parent.base,
-        fragments=(*parent.fragments, *(path for path in own.fragments if path not in parent.fragments)),
+        fragments=(*parent.fragments, *added),
+        brought_by=(*parent.brought_by, *(own.name for _ in added)),
         may_drop=(*parent.may_drop, *own.may_drop),
         ancestors=(parent.name, *parent.ancestors),
         patches=own.patches or parent.patches,
@@ -156,8 +168,9 @@ class _Reader:
         *("checks", "may-drop", "exception", "expected"),
     )
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: Path, text: str, search: Sequence[Path]) -> None:
         self.path = path
+        self.folders = tuple(dict.fromkeys((path.parent, *(folder / "kernel" for folder in search))))
         self.lines = text.splitlines()
 
     def profile(self, table: dict[str, Any]) -> KernelProfile:
@@ -172,11 +185,14 @@ class _Reader:
         base = self._text(table, "base", DEFAULT_BASE)
         if base != DEFAULT_BASE and not re.fullmatch(r"[A-Za-z0-9_.-]*defconfig", base):
             self._fail("base", f"base is '{base}', expected '{DEFAULT_BASE}' or the name of a defconfig")
+        inherits = "inherits" in table
+        fragments = self._fragments(table.get("fragments", [] if inherits else None), inherits)
         return KernelProfile(
             name=name,
             summary=self._text(table, "summary", ""),
             base=base,
-            fragments=self._fragments(table.get("fragments", [] if "inherits" in table else None), "inherits" in table),
+            fragments=fragments,
+            brought_by=(name,) * len(fragments),
             may_drop=tuple(
                 MayDrop(self._text(item, "symbol").removeprefix("CONFIG_"), self._text(item, "reason"))
                 for item in self._tables(table, "may-drop")
@@ -237,14 +253,16 @@ class _Reader:
     def _fragments(self, names: object, inherits: bool) -> tuple[Path, ...]:
         if not isinstance(names, list) or not (names or inherits) or not all(isinstance(name, str) for name in names):
             self._fail("fragments", "fragments must be a list of names of files in fragments/, at least one")
-        folder = self.path.parent / "fragments"
-        present = {path.name.removesuffix(".config"): path for path in sorted(folder.glob("*.config"))}
+        present: dict[str, Path] = {}
+        for folder in self.folders:
+            for path in sorted((folder / "fragments").glob("*.config")):
+                present.setdefault(path.name.removesuffix(".config"), path)
         found = []
         for name in names:
             if name not in present:
                 near = difflib.get_close_matches(name, present, n=1)
                 hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(present) or 'none'}"
-                self._fail(f'"{name}"', f"there is no fragment '{name}' in {folder.name}/", hint)
+                self._fail(f'"{name}"', f"there is no fragment '{name}' in fragments/", hint)
             found.append(present[name])
         return tuple(found)
 

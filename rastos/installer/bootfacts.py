@@ -1,0 +1,59 @@
+"""What an image asks of its kernel, found in the image: partitions, root file system, boot entry, initramfs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rastos.errors import UserError
+from rastos.host import run, working_directory
+from rastos.kernel.checks import BootFacts, ConfigOrigin, from_file
+from rastos.snapshot import Store, boot_files
+
+from .open import OpenImage, open_image
+from .partition import ESP_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class ImageKernel:
+    """The kernel an image boots next: its configuration, the package it is from, and what the image asks of it."""
+
+    origin: ConfigOrigin
+    package: str
+    boot: BootFacts
+
+
+def image_kernel(image: Path, *, cache: Path, buses: tuple[str, ...] = ("virtio",)) -> ImageKernel:
+    """Read it; `buses` are those its disk will hang on, which no image tells. UserError: nothing is deployed."""
+    with open_image(image, writable=False, purpose="check its kernel") as opened:
+        store = Store.open(opened.top, opened.esp, writable=False)
+        current = store.current()
+        if current is None:
+            raise UserError("nothing is deployed in this image", on=image, next_step="rastos snapshot deploy latest")
+        files = boot_files(store)
+        modules = store.tree(current.snapshot) / "usr/lib/modules" / files.release
+        found = from_file(modules / "config")
+        name = modules / "pkgbase"
+        origin = ConfigOrigin(
+            f"{image.name}, deployment {current.number}, snapshot {current.snapshot}: {files.release}",
+            found.version,
+            found.values,
+        )
+        facts = BootFacts(
+            buses=buses,
+            root="btrfs",  # open_image mounts no other
+            gpt=True,
+            esp=any(part.type.upper() == ESP_TYPE for part in opened.partitions),
+            command_line=files.options,
+            modules=None if files.initrd_esp_path is None else _modules(opened, files.initrd_esp_path, cache),
+        )
+        return ImageKernel(origin, name.read_text().strip() if name.is_file() else "", facts)
+
+
+def _modules(opened: OpenImage, initrd: str, cache: Path) -> frozenset[str]:
+    """Names of the modules in an initramfs on the ESP (a cpio archive, compressed or not)."""
+    with working_directory(cache / "work", "initrd") as place:
+        (place / "initrd").write_bytes(opened.esp.read(initrd))
+        listed = run(["bsdtar", "-tf", place / "initrd"], what="list the initramfs").stdout
+    names = (Path(line).name for line in listed.splitlines())
+    return frozenset(name.split(".ko")[0].replace("-", "_") for name in names if ".ko" in name)
