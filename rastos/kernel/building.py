@@ -112,7 +112,7 @@ def _build(plan: BuildPlan, progress: Progress, debug: bool) -> BuiltKernel:
             config=config,
             seconds=round(seconds, 1),
             warnings=log.warnings,
-            objects=log.done,
+            objects=len(objects_in(plan.tree)),
             image_size=made.image_size,
             package_size=made.path.stat().st_size,
             created=int(time.time()),
