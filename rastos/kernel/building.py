@@ -5,6 +5,7 @@ The build tree is kept: an interrupted build continues in it, and a changed opti
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from rastos.progress import Progress
 
 PROGRAMS = ("make", "bc", "flex", "bison", "perl", "tar", "depmod")
 MARKER = "rastos-build.json"
+FULL = 256_000_000  # bytes free; make that fails with no word below it, failed for that
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -238,7 +240,9 @@ def _compiler_words(plan: BuildPlan, log: MakeLog) -> Iterator[None]:
     try:
         yield
     except ExternalError as error:
-        if log.disk_full:
+        # ccache keeps the compiler's words in a file, which a full disk swallows; what was half written is gone by now
+        silent = not log.error and not log.out_of_memory and shutil.disk_usage(plan.tree).free < FULL
+        if log.disk_full or silent:
             raise HostError(
                 "the disk is full", on=plan.tree, next_step="free space and run it again: the build continues"
             ) from error

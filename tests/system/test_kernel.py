@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from rastos.errors import BusyError, HostError, IntegrityError, RastosError, Use
 from rastos.kernel import BuildPlan, BuiltKernel, build, built, load_profile, plan_build
 from rastos.package import LocalRepository
 from rastos.progress import Advanced, Event, Noted, Progress
+from tests.conftest import ROOT
 from tests.system.tiny_kernel import COUNT, write_tiny_kernel
 
 Planner = Callable[..., BuildPlan]
@@ -166,6 +168,41 @@ def test_killed_build_leaves_no_process_and_continues(tmp_path: Path, tree: Path
     assert not leftovers
 
 
+def test_killed_compiler_says_so_and_the_build_continues(tree: Path, plan: Planner) -> None:
+    (tree / "delay").write_text("0; kill -KILL $$\n")  # as the kernel ends whoever takes its last memory
+    with pytest.raises(HostError, match="want of memory") as caught:
+        quiet(plan())
+    assert "--jobs" in caught.value.next_step
+    (tree / "delay").write_text("0\n")
+    assert quiet(plan()).release == "6.12.9-tiny"
+
+
+def test_full_disk_says_so_and_the_build_continues(tmp_path: Path, tree: Path, plan: Planner) -> None:
+    plan()  # writes the profile
+    assert kernel_command(tmp_path, tree).wait() == 0
+    (good,) = (tmp_path / "state/repository").glob("*.pkg.tar.zst")
+    (tmp_path / "good").write_bytes(good.read_bytes())
+    (tree / "src/f4.c").write_text("char f4[1 << 20] = {1};\n")
+    command = shlex.join(kernel_words(tree, "--jobs", "1"))
+    script = f"""\
+        mount -t tmpfs -o size=600k tmpfs {tmp_path}/cache
+        {command} && exit 3
+        cat {tmp_path}/state/repository/*.pkg.tar.zst | cmp - {tmp_path}/good || exit 4
+        mount -o remount,size=64m {tmp_path}/cache
+        {command}"""
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
+        env=kernel_environment(tmp_path),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the disk is full" in done.stderr
+    assert "continuing" in done.stderr
+
+
 @pytest.mark.parametrize("fault", ["kernel-compiled=error", "kernel-packaged=enospc", "kernel-packaged=kill"])
 def test_fault_after_a_step(tmp_path: Path, tree: Path, plan: Planner, fault: str) -> None:
     plan()  # writes the profile
@@ -253,18 +290,29 @@ def test_missing_tools_are_named(plan: Planner, monkeypatch: pytest.MonkeyPatch)
         quiet(plan())
 
 
-def kernel_command(tmp_path: Path, tree: Path, *options: str, fault: str = "") -> subprocess.Popen[bytes]:
-    """`rastos kernel build` as users run it, in a process of its own."""
-    env = {
+def kernel_words(tree: Path, *options: str) -> list[str]:
+    """`rastos kernel build` as users write it."""
+    return [sys.executable, "-m", "rastos", "kernel", "build", "--profile", "tiny", "--source", str(tree), *options]
+
+
+def kernel_environment(tmp_path: Path, fault: str = "") -> dict[str, str]:
+    return {
         **os.environ,
         "RASTOS_CACHE": str(tmp_path / "cache"),
         "RASTOS_STATE": str(tmp_path / "state"),
         "RASTOS_PROFILES": str(tmp_path / "profiles"),
         "RASTOS_FAULT": fault,
     }
-    argv = [sys.executable, "-m", "rastos", "kernel", "build", "--profile", "tiny", "--source", str(tree), *options]
+
+
+def kernel_command(tmp_path: Path, tree: Path, *options: str, fault: str = "") -> subprocess.Popen[bytes]:
+    """The same in a process of its own."""
     return subprocess.Popen(
-        argv, env=env, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        kernel_words(tree, *options),
+        env=kernel_environment(tmp_path, fault),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
