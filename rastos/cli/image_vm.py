@@ -97,6 +97,9 @@ def _shell(app: Application, key: Path, port: int) -> int:
 @click.command()
 @click.option("--uefi", "only", flag_value="uefi", help="Only by firmware and boot loader.")
 @click.option("--direct", "only", flag_value="direct", help="Only by direct kernel boot.")
+@click.option(
+    "--for", "purposes", multiple=True, type=click.Choice(["containers"]), help="Prove that it runs what it is for."
+)
 @click.option("--run", "commands", multiple=True, metavar="COMMAND", help="A command that must succeed in the guest.")
 @click.option("--memory", default=1024, show_default=True, metavar="MIB", type=click.IntRange(min=128))
 @click.option("--timeout", default=240.0, show_default=True, metavar="SECONDS", help="How long one boot may take.")
@@ -106,6 +109,7 @@ def _shell(app: Application, key: Path, port: int) -> int:
 def test(
     ctx: click.Context,
     only: str | None,
+    purposes: tuple[str, ...],
     commands: tuple[str, ...],
     memory: int,
     timeout: float,
@@ -123,6 +127,7 @@ def test(
         progress=app.progress,
         ways=(only,) if only else WAYS,
         commands=commands,
+        purposes=purposes,
         memory=memory,
         timeout=timeout,
     )

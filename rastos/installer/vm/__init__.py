@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .accelerator import Accelerator, probe_accelerator
     from .checks import WAYS, Check, TestReport, test_image
     from .console import pass_through
+    from .debug import DebugPlan, debugged
     from .machine import Machine, booted, direct_files
     from .qemu import MachineSpec, argv
 
@@ -18,6 +19,7 @@ _HOMES = {
     "console": ("pass_through",),
     "accelerator": ("Accelerator", "probe_accelerator"),
     "checks": ("Check", "TestReport", "test_image", "WAYS"),
+    "debug": ("DebugPlan", "debugged"),
     "machine": ("Machine", "direct_files", "booted"),
     "qemu": ("MachineSpec", "argv"),
 }
@@ -25,12 +27,14 @@ _HOMES = {
 __all__ = [
     "Accelerator",
     "Check",
+    "DebugPlan",
     "Machine",
     "MachineSpec",
     "TestReport",
     "WAYS",
     "argv",
     "booted",
+    "debugged",
     "direct_files",
     "pass_through",
     "probe_accelerator",

@@ -13,6 +13,7 @@ from rastos.host import run, working_directory
 from rastos.progress import Progress, Step
 
 from .machine import GuestCrashed, Machine, booted
+from .purposes import PURPOSES, prove
 
 WAYS = ("uefi", "direct")
 BOOT_SECONDS = 240.0
@@ -82,13 +83,15 @@ def test_image(
     ways: Sequence[str] = WAYS,
     expected_release: str | None = None,
     commands: Sequence[str] = (),
+    purposes: Sequence[str] = (),
     memory: int = 1024,
     timeout: float = BOOT_SECONDS,
 ) -> TestReport:
     """Boot an image by each way and check it. The image isn't changed; console logs are kept where a check failed.
 
     `expected_release` is what `uname -r` has to say, by default what the deployment records; `timeout` (seconds) is for
-    one boot and for each of `commands`, which have to end with status 0 in the guest.
+    one boot and for each of `commands`, which have to end with status 0 in the guest; `purposes` are names of PURPOSES,
+    whose checks are held in the last boot.
     """
     checks: list[Check] = []
     boots: list[tuple[str, float]] = []
@@ -106,7 +109,11 @@ def test_image(
                     if found("boots", lambda m=machine: _boot(m, timeout)):  # type: ignore[misc]
                         found("system is running, no failed units", lambda m=machine: _running(m))  # type: ignore[misc]
                         boots.append((way, round(time.monotonic() - machine.started, 1)))
-                        _look(found, machine, key, expected_release, commands, timeout, reboot=way == ways[-1])
+                        last = way == ways[-1]
+                        _look(found, machine, key, expected_release, commands, timeout)
+                        _prove(found, machine, purposes if last else ())
+                        if last:
+                            found("/etc and /var keep a file over a reboot", lambda m=machine: _reboot(m, timeout))  # type: ignore[misc]
                     if found.booted:
                         found("powers off cleanly", lambda m=machine: _power_off(m))  # type: ignore[misc]
             finally:
@@ -132,8 +139,6 @@ def _look(
     release: str | None,
     commands: Sequence[str],
     timeout: float,
-    *,
-    reboot: bool,
 ) -> None:
     check("kernel is the one built", lambda: _kernel(machine, release))
     check("deployment is known", lambda: _deployment(machine))
@@ -142,8 +147,12 @@ def _look(
     check("SSH login by key works", lambda: _ssh(machine, key))
     for command in commands:
         check(f"runs: {command[:60]}", lambda command=command: machine.succeed(command, timeout).strip()[-200:])  # type: ignore[misc]
-    if reboot:
-        check("/etc and /var keep a file over a reboot", lambda: _reboot(machine, timeout))
+
+
+def _prove(check: _Checks, machine: Machine, purposes: Sequence[str]) -> None:
+    for purpose in purposes:
+        for item in PURPOSES[purpose]:
+            check(item.name, lambda purpose=purpose, item=item: prove(machine, purpose, item))  # type: ignore[misc]
 
 
 def _running(machine: Machine) -> str:

@@ -216,8 +216,12 @@ def booted(
     cpus: int | None = None,
     ssh_key: str = "",
     keep_log: Path | None = None,
+    change: Callable[[MachineSpec], MachineSpec] | None = None,
 ) -> Iterator[Machine]:
-    """Boot an image, by `way` uefi or direct, on a throw-away overlay unless `persist`; `cpus` None: what suits it."""
+    """Boot an image, by `way` uefi or direct, on a throw-away overlay unless `persist`; `cpus` None: what suits it.
+
+    `change` has the last word about the machine.
+    """
     from ..open import image_format, image_lock, missing_image
     from .accelerator import probe_accelerator
 
@@ -255,6 +259,7 @@ def booted(
             code, variables = find_firmware()
             shutil.copyfile(variables, place / "variables.fd")
             spec = replace(spec, firmware=(code, place / "variables.fd"))
+        spec = change(spec) if change else spec
         try:
             yield stack.enter_context(started(spec))
         finally:

@@ -23,7 +23,8 @@ class MachineSpec:
 
     `runtime` is the folder of its logs and (unless `sockets` names a shorter path) its sockets; `keep` says that what is
     written to the disk has to survive the host; `ssh_port` a port of 127.0.0.1, 0 for no network;
-    `ssh_key` a public key root gets through a systemd credential (systemd.system-credentials(7)).
+    `ssh_key` a public key root gets through a systemd credential (systemd.system-credentials(7)). `gdb` is the port of
+    127.0.0.1 a debugger connects to, 0 for a socket, None for none; `stopped` waits for it before the first instruction.
     """
 
     runtime: Path
@@ -41,6 +42,8 @@ class MachineSpec:
     ssh_port: int = 0
     ssh_key: str = ""
     sockets: Path | None = None
+    gdb: int | None = None
+    stopped: bool = False
 
     @property
     def monitor(self) -> Path:
@@ -61,6 +64,11 @@ class MachineSpec:
     def agent(self) -> Path:
         """Guest agent socket."""
         return (self.sockets or self.runtime) / "agent"
+
+    @property
+    def gdb_address(self) -> str:
+        """Where a debugger finds the machine, as gdb's `target remote` takes it."""
+        return f"127.0.0.1:{self.gdb}" if self.gdb else str((self.sockets or self.runtime) / "gdb")
 
 
 def find_firmware() -> tuple[Path, Path]:
@@ -107,6 +115,11 @@ def argv(spec: MachineSpec) -> list[str]:
     words += ["-device", "pvpanic-pci", "-device", "i6300esb", "-action", "panic=pause,watchdog=pause"]
     if spec.ssh_key:
         words += ["-fw_cfg", f"name={KEY_CREDENTIAL},string={_comma(spec.ssh_key)}"]
+    if spec.gdb is not None:
+        where = f"host=127.0.0.1,port={spec.gdb}" if spec.gdb else f"path={_comma(spec.gdb_address)}"
+        words += ["-chardev", f"socket,id=gdb,{where},server=on,wait=off", "-gdb", "chardev:gdb"]
+    if spec.stopped:
+        words.append("-S")
     return words
 
 

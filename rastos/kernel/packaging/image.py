@@ -10,7 +10,6 @@ from rastos.errors import HostError
 from rastos.host import run
 from rastos.kernel.initramfs import FACTS
 from rastos.kernel.packaging.layout import LICENSE, URL, Layout, index_modules
-from rastos.kernel.plan import ARCH
 from rastos.kernel.secureboot import sign_efi
 from rastos.package import PackageMetadata
 
@@ -95,10 +94,7 @@ def install(layout: Layout) -> str:
 def _modules(layout: Layout) -> None:
     plan = layout.plan
     run(
-        [
-            *("make", "-C", plan.source.tree, f"O={plan.tree}", f"ARCH={ARCH}", f"-j{plan.jobs}"),
-            *(f"INSTALL_MOD_PATH={layout.root / 'usr'}", "INSTALL_MOD_STRIP=1", "DEPMOD=true", "modules_install"),
-        ],
+        plan.make(f"INSTALL_MOD_PATH={layout.root / 'usr'}", "INSTALL_MOD_STRIP=1", "DEPMOD=true", "modules_install"),
         env=layout.env,
         log=plan.log,
         what="install the kernel's modules into the package",
