@@ -12,6 +12,7 @@ from rastos.surface import first_use
 if TYPE_CHECKING:
     from .building import build
     from .config_show import Asked, Option, show_options, who_asked
+    from .distribution import DistributionPlan, distro_kernel, distro_request, plan_distribution
     from .fragments import Merged, OptionGroup, Override, Request, merge, option_groups, parse_fragment
     from .initramfs import InitramfsModule, InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
     from .jobs import fitting_jobs
@@ -47,6 +48,12 @@ _HOMES = {
         "Option",
         "show_options",
         "who_asked",
+    ),
+    "distribution": (
+        "DistributionPlan",
+        "distro_kernel",
+        "distro_request",
+        "plan_distribution",
     ),
     "fragments": (
         "Merged",
@@ -132,6 +139,7 @@ __all__ = [
     "Asked",
     "BuildPlan",
     "BuiltKernel",
+    "DistributionPlan",
     "Dropped",
     "Expected",
     "FurtherPackage",
@@ -158,6 +166,8 @@ __all__ = [
     "Vmlinux",
     "build",
     "built",
+    "distro_kernel",
+    "distro_request",
     "explained",
     "find_source",
     "find_toolchain",
@@ -174,6 +184,7 @@ __all__ = [
     "option_groups",
     "parse_fragment",
     "plan_build",
+    "plan_distribution",
     "plan_initramfs",
     "profiles",
     "read_config",

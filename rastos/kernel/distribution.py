@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rastos.errors import IntegrityError, UserError
-from rastos.host import run, working_directory
+from rastos.host import digest_of, run, sha256_file, working_directory, write_atomic
+from rastos.kernel.initramfs import FACTS
 from rastos.kernel.packaging.layout import LICENSE, index_modules, settle
+from rastos.kernel.store import BuiltKernel, record, recorded
 from rastos.package import (
     Channel,
     LocalRepository,
@@ -28,23 +31,33 @@ from rastos.package import (
 )
 from rastos.progress import Progress
 
-NAME = "linux-rastos-distro"
+DISTRO = "distro"
 # Debian: the kernel for virtual machines, the one for everything; Arch
 KNOWN = ("linux-image-cloud-amd64", "linux-image-amd64", "linux")
 FORMAT = 1  # raised whenever the same package would be laid out differently; the release of the package
 _RELEASE = re.compile(r"\d+\.\d+[\w.+~-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class DistributionPlan:
-    """Which package of which channel becomes the kernel; `title` as the distribution writes it. `present`: it is here already."""
+    """Which package of which channel becomes the kernel; `title` as the distribution writes it, `size` of its file in bytes.
 
+    `existing` is what was taken before, where that is still the newest.
+    """
+
+    profile: str
     record: PackageRecord
     title: str
     channel: str
     version: str
-    present: bool
-    package: str = NAME
+    key: str
+    existing: BuiltKernel | None
+
+    @property
+    def package(self) -> str:
+        """The name of the package that comes out."""
+        return f"linux-rastos-{self.profile}"
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""
@@ -54,79 +67,126 @@ class DistributionPlan:
             "from": self.title,
             "channel": self.channel,
             "size": self.record.download_size,
-            "sha256": self.record.sha256,
-            "present": self.present,
+            "present": self.existing is not None,
         }
 
 
+def distro_request(kernel: str) -> str | None:
+    """Whether a kernel's name means the distribution's: "distro" → "", "distro:PACKAGE" → PACKAGE, others → None.
+
+    UserError for what can't be a package's name.
+    """
+    word, _, package = kernel.partition(":")
+    if word != DISTRO:
+        return None
+    if (package or ":" in kernel) and not _NAME.fullmatch(package):
+        raise UserError(
+            f"'{package}' can't be the name of a kernel's package", next_step="write it so: distro:linux-image-amd64"
+        )
+    return package
+
+
 def plan_distribution(
-    channels: Sequence[Channel], repository: LocalRepository, progress: Progress, *, wanted: str = ""
+    channels: Sequence[Channel], repository: LocalRepository, cache: Path, progress: Progress, *, package: str = ""
 ) -> DistributionPlan:
-    """The kernel that the channels offer: `wanted`, else the first there is of `KNOWN`. UserError: they offer none."""
-    names = (wanted,) if wanted else KNOWN
+    """The kernel that the channels offer: `package`, else the first there is of `KNOWN`. UserError: they offer none."""
+    names = (package,) if package else KNOWN
     for channel, index in zip(channels, load_indexes(channels, progress), strict=True):
         for name in names:
             if name not in index:
                 continue
-            record = index.record(name)
+            found = index.record(name)
             # linux-image-amd64 only names the package of the day
-            real = [item for item in record.depends if re.match(r"linux-image-\d", item)]
+            real = [item for item in found.depends if re.match(r"linux-image-\d", item)]
             if real:
-                record = index.record(re.split(r"[<>=]", real[0])[0])
-            shown = channel.display_version(record.version)
-            version = f"{re.sub(r'[^A-Za-z0-9.]', '_', shown)}-{FORMAT}"
-            found = repository.find(NAME)
-            title = f"{record.name} {shown}"
-            here = (found.version, found.record.description, found.path.is_file()) if found else ()
-            present = here == (version, _description(title), True)
-            return DistributionPlan(record, title, channel.name, version, present)
+                found = index.record(re.split(r"[<>=]", real[0])[0])
+            shown = channel.display_version(found.version)
+            profile = f"{DISTRO}-{package.removeprefix('linux-image-')}" if package else DISTRO
+            key = digest_of("distribution", str(FORMAT), profile, channel.name, found.name, found.version, found.sha256)
+            return DistributionPlan(
+                profile=profile,
+                record=found,
+                title=f"{found.name} {shown}",
+                channel=channel.name,
+                version=f"{re.sub(r'[^A-Za-z0-9.]', '_', shown)}-{FORMAT}",
+                key=key,
+                existing=recorded(cache, repository, key),
+            )
     raise UserError(
         f"no channel has {' or '.join(names)}",
         next_step="name the kernel's package: rastos kernel distro --package NAME; or build one: rastos kernel build",
     )
 
 
-def take_distribution(
+def distro_kernel(
     plan: DistributionPlan, channels: Sequence[Channel], repository: LocalRepository, cache: Path, progress: Progress
-) -> Path:
-    """Fetch, verify, lay out, add to the repository; the package's path there. IntegrityError: it holds no kernel."""
-    if plan.present:
-        found = repository.find(NAME)
-        assert found is not None
-        return found.path
-    record = plan.record
+) -> BuiltKernel:
+    """Fetch, verify, lay out, add to the repository; from then on it is listed with the kernels built here.
+
+    IntegrityError: the file is not what the archive signed, or holds no kernel.
+    """
+    if plan.existing is not None:
+        return plan.existing
+    started = time.monotonic()
+    given = plan.record
     channel = next(item for item in channels if item.name == plan.channel)
     with working_directory(cache / "work", "distribution-") as work:
-        wanted = Wanted(record.name, record.version, record.filename, record.sha256, record.download_size)
+        wanted = Wanted(given.name, given.version, given.filename, given.sha256, given.download_size)
         channel.fetch([wanted], work / "files", progress)
         with progress.step(f"Lay out {plan.title}") as step:
-            given = work / "given"
-            given.mkdir()
-            argv = ("bsdtar", "-x", "--no-same-owner", "-f", work / "files" / record.filename, "-C", given)
-            run(argv, what=f"unpack {record.name}")
+            (work / "given").mkdir()
+            into = ("-C", work / "given", "--no-same-owner")
+            run(["bsdtar", "-x", "-f", work / "files" / given.filename, *into], what=f"unpack {given.name}")
             stage = work / "tree"
-            release = _stage(given, stage, plan)
-            epoch = record.builddate or int((stage / "usr/lib/modules" / release / "vmlinuz").stat().st_mtime)
+            release = _stage(work / "given", stage, plan)
+            modules = stage / "usr/lib/modules" / release
+            # when its distribution made it: the same package, the same bytes
+            epoch = given.builddate or int((modules / "vmlinuz").stat().st_mtime)
             settle(stage, epoch)
-            metadata = PackageMetadata(
-                name=NAME,
-                version=plan.version,
-                description=_description(plan.title),
-                arch="x86_64",
-                url=record.url,
-                license=LICENSE,
-                provides=("linux",),
-                builddate=epoch,
-                packager=record.packager or "rastos",
-            )
-            written = write_package(metadata, stage, work, epoch=epoch)
+            written = write_package(_metadata(plan, epoch), stage, work, epoch=epoch)
             repository.add(written)
-            step.outcome = f"{written.name}, release {release}, {written.stat().st_size / 1e6:.1f} MB"
-        return repository.directory / written.name
+            kernel = BuiltKernel(
+                name=plan.package,
+                profile=plan.profile,
+                release=release,
+                version=plan.version,
+                source=plan.title,
+                package=repository.directory / written.name,
+                sha256=sha256_file(written),
+                key=plan.key,
+                config=_keep_config(modules, cache, plan.key),
+                seconds=round(time.monotonic() - started, 1),
+                warnings=0,
+                objects=0,
+                image_size=(modules / "vmlinuz").stat().st_size,
+                package_size=written.stat().st_size,
+                created=int(time.time()),
+            )
+            record(cache, kernel)
+            step.outcome = f"{written.name}, release {release}, {kernel.package_size / 1e6:.1f} MB"
+    return kernel
 
 
-def _description(title: str) -> str:
-    return f"The distribution's kernel: {title}"
+def _metadata(plan: DistributionPlan, epoch: int) -> PackageMetadata:
+    return PackageMetadata(
+        name=plan.package,
+        version=plan.version,
+        description=f"The distribution's kernel: {plan.title}",
+        arch="x86_64",
+        url=plan.record.url,
+        license=LICENSE,
+        provides=("linux",),
+        builddate=epoch,
+        packager=plan.record.packager or "rastos",
+    )
+
+
+def _keep_config(modules: Path, cache: Path, key: str) -> Path:
+    place = cache / "built" / f"{key}.config"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    config = modules / "config"
+    write_atomic(place, config.read_bytes() if config.is_file() else b"")
+    return place
 
 
 def _stage(given: Path, stage: Path, plan: DistributionPlan) -> str:
@@ -148,12 +208,12 @@ def _stage(given: Path, stage: Path, plan: DistributionPlan) -> str:
         raise IntegrityError("the package holds no kernel image", on=plan.title, next_step="name another package")
     for name in ("build", "source"):
         (modules / name).unlink(missing_ok=True)
-    (modules / "pkgbase").write_text(f"{NAME}\n", encoding="utf-8")
-    facts = {"profile": "distro", "initramfs": [], "command_line": ""}
-    (modules / "rastos.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    for copyright_ in sorted((given / "usr/share/doc").glob("*/copyright")):
-        kept = stage / "usr/share/doc" / NAME / "copyright"
+    (modules / "pkgbase").write_text(f"{plan.package}\n", encoding="utf-8")
+    facts = {"profile": plan.profile, "initramfs": [], "command_line": ""}
+    (modules / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    for path in sorted((given / "usr/share/doc").glob("*/copyright")):
+        kept = stage / "usr/share/doc" / plan.package / "copyright"
         kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(copyright_, kept)
+        shutil.copyfile(path, kept)
     index_modules(stage, release)
     return release
