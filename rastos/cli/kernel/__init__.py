@@ -13,6 +13,7 @@ COMMANDS = {
     "sources": ("sources", "sources", "Kernel sources that can be built, and which are unpacked here."),
     "trust": ("sources", "trust", "Trust keys for the signatures of kernel.org's tarballs."),
     "build": ("build", "build", "Source, configuration, kernel, pacman package in the local repository."),
+    "distro": ("distro", "distro", "The distribution's kernel as a package, instead of building one."),
     "list": ("profiles", "list_command", "List the kernels in the local repository that were built here."),
     "initramfs": ("initramfs", "initramfs", "What the initramfs of a modular kernel holds."),
     "check": ("check", "check", "A configuration against containers, attacks, and what boots an image."),
