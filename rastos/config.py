@@ -29,6 +29,7 @@ class Config:
     profiles: Path = _setting("folder with kernel/ and image/ profiles", "RASTOS_PROFILES")
     manifest: Path = _setting("the declared packages", "RASTOS_MANIFEST")
     jobs: int = _setting("parallel jobs for builds", "RASTOS_JOBS")
+    kernel_mirror: str = _setting("where kernel.org's releases are fetched from", "RASTOS_KERNEL_MIRROR")
     kept_trees: int = _setting("old trees kept beside a btrfs folder for undo", "RASTOS_KEPT_TREES")
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -46,6 +47,7 @@ class Config:
 
 NAMES = tuple(item.name for item in fields(Config) if item.name != "origins")
 
+_TEXTS = ("kernel_mirror",)
 # settings that are numbers: the least one, and what it counts
 _LEAST = {"jobs": 1, "kept_trees": 0}
 _MEANING = {"jobs": "the number of parallel jobs", "kept_trees": "the number of old trees to keep"}
@@ -60,6 +62,7 @@ def defaults(*, root: bool, home: Path, project: Path, cores: int) -> dict[str, 
         "profiles": project / "profiles",
         "manifest": project / "packages.toml",
         "jobs": cores,
+        "kernel_mirror": "https://cdn.kernel.org/pub/linux/kernel",
         "kept_trees": 5,
     }
 
@@ -91,8 +94,15 @@ def load(
         if value is not None:
             values[key], origins[key] = value, "option"
     numbers = {key: _number(key, values[key], least, origins[key]) for key, least in _LEAST.items()}
-    paths = {key: (project / Path(str(values[key])).expanduser()).absolute() for key in NAMES if key not in _LEAST}
-    return Config(**paths, jobs=numbers["jobs"], kept_trees=numbers["kept_trees"], origins=origins)
+    names = [key for key in NAMES if key not in _LEAST and key not in _TEXTS]
+    paths = {key: (project / Path(str(values[key])).expanduser()).absolute() for key in names}
+    return Config(
+        **paths,
+        jobs=numbers["jobs"],
+        kernel_mirror=str(values["kernel_mirror"]),
+        kept_trees=numbers["kept_trees"],
+        origins=origins,
+    )
 
 
 def _number(key: str, value: object, least: int, origin: str) -> int:

@@ -33,3 +33,10 @@ def micro_kernel() -> BuiltKernel:
     """The packaged micro kernel; its build tree (objects, .config, certs) is `plan_micro().tree`."""
     need("gcc", "make", "bc", "flex", "bison", "depmod", "apt-get")
     return build(plan_micro(), Progress())
+
+
+def build_tree_key() -> Path:
+    """The key that signed the modules of the micro kernel: key and certificate in one PEM file."""
+    certs = plan_micro().tree / "certs"
+    ours = certs / "rastos-signing.pem"
+    return ours if ours.exists() else certs / "signing_key.pem"

@@ -12,7 +12,7 @@ from rastos.host.run import Completed, Popen, find_program, require_programs, ru
 from rastos.surface import first_use
 
 if TYPE_CHECKING:
-    from rastos.host.capabilities import Finding, survey
+    from rastos.host.capabilities import Finding, available_memory, survey
     from rastos.host.download import Request, Transfer, Validators, fetch, fetch_all, fetch_if_changed
     from rastos.host.files import (
         copy_file,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
 
 _HOMES = {
-    "capabilities": ("Finding", "survey"),
+    "capabilities": ("Finding", "available_memory", "survey"),
     "download": ("Request", "Transfer", "Validators", "fetch", "fetch_all", "fetch_if_changed"),
     "files": (
         "copy_file",
@@ -72,6 +72,7 @@ __all__ = [
     "Transfer",
     "Validators",
     "attached",
+    "available_memory",
     "bound",
     "copy_file",
     "digest_of",

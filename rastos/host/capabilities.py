@@ -41,6 +41,15 @@ def survey(cache: Path, extra: Iterable[Finding] = ()) -> list[Finding]:
     return [*_machine(cache), *extra, *_python(), *(_program(row) for row in system_packages())]
 
 
+def available_memory() -> int:
+    """Bytes that programs can take before the machine swaps (proc(5), MemAvailable); 0 where it isn't known."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
+
+
 def _machine(cache: Path) -> list[Finding]:
     now = Privilege.current()
     findings = [

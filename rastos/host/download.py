@@ -35,7 +35,8 @@ class Request:
     """One file to fetch: http, https or file URL; `sha256` (hex) and `size` (bytes) where they are known.
 
     `mirrors` are other addresses of the same file, tried in order when one fails; more than `limit` bytes are refused;
-    an `optional` file may be missing everywhere.
+    an `optional` file may be missing everywhere. A broken transfer is gone on with where the digest is known, or where it
+    is `resumable`: then the caller verifies it as a whole, by a signature.
     """
 
     url: str
@@ -45,6 +46,7 @@ class Request:
     mirrors: tuple[str, ...] = ()
     limit: int | None = None
     optional: bool = False
+    resumable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +292,7 @@ def _answered(answer: str, url: str, status: int) -> ExternalError:
 
 
 def _transfer(request: Request, url: str, part: Path, meter: _Meter, headers: Mapping[str, str]) -> Message:
-    have = part.stat().st_size if request.sha256 else 0
+    have = part.stat().st_size if request.sha256 or request.resumable else 0
     if request.size is not None and have >= request.size:
         have = 0 if have > request.size else have
         if have:

@@ -1,25 +1,22 @@
-"""The final configuration against what was asked for: every dropped symbol, who asked, and what it depends on.
+"""The final configuration against what was asked for: every dropped symbol, who asked, why, and what would satisfy it.
 
-The reasons come from kconfiglib (its one owner is `kconfig_model`), run in a child process because it takes the
-source tree and architecture from the process environment. A tree it can't load gets the `depends on` lines as text.
+The reasons come from kconfiglib (`kconfig_question` asks it). A tree it can't load gets the `depends on` lines as text.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rastos.errors import RastosError, UserError
-from rastos.host import run
+from rastos.errors import UserError
 from rastos.kernel.fragments import Merged, Request
-from rastos.kernel.profiles import MayDrop
+from rastos.kernel.kconfig_question import ask
+from rastos.kernel.profile import DEFAULT_BASE, MayDrop
 
-MODEL_TIMEOUT = 120.0  # seconds; a 6.12 tree takes about four
+SHOWN = 4  # requests that a fix would change: named
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,9 @@ class Dropped:
     """A request that the final configuration doesn't have: `got` is its value there ("n" where absent).
 
     `unmet` are the parts of its dependency that don't hold, `near` existing symbols of similar name where it is
-    unknown to this kernel, `accepted` the profile's reason why that is all right.
+    unknown to this kernel, `forced_by` who selects it where it was wanted off, `fix` the fewest lines that would satisfy
+    it (tried in the model), `breaks` the requests ("NAME (origin)") that they would change, `note` what else there is to
+    say, `accepted` the profile's reason why that is all right.
     """
 
     request: Request
@@ -36,6 +35,10 @@ class Dropped:
     unmet: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
     accepted: str = ""
+    forced_by: tuple[str, ...] = ()
+    fix: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
+    note: str = ""
 
     def __str__(self) -> str:
         item = self.request
@@ -43,7 +46,19 @@ class Dropped:
         if not self.known:
             near = f"; did you mean {', '.join(self.near)}?" if self.near else ""
             return f"{head}: this kernel has no such symbol{near}"
-        return f"{head}: needs {' and '.join(self.unmet)}" if self.unmet else head
+        words = []
+        if self.unmet:
+            words.append(f"needs {' and '.join(self.unmet)}")
+        if self.forced_by:
+            words.append(f"selected by {', '.join(self.forced_by)}")
+        if self.note:
+            words.append(self.note)
+        if self.fix:
+            words.append(f"add {', '.join(self.fix)}")
+        if self.breaks:
+            more = f" and {len(self.breaks) - SHOWN} more" if len(self.breaks) > SHOWN else ""
+            words.append(f"which would change {', '.join(self.breaks[:SHOWN])}{more}")
+        return f"{head}: {'; '.join(words)}" if words else head
 
 
 def read_config(path: Path) -> dict[str, str]:
@@ -67,60 +82,68 @@ def compare(merged: Merged, final: Mapping[str, str], may_drop: Sequence[MayDrop
 
 
 def check(
-    merged: Merged, config: Path, source: Path, version: str, may_drop: Sequence[MayDrop] = ()
+    merged: Merged,
+    config: Path,
+    source: Path,
+    version: str,
+    may_drop: Sequence[MayDrop] = (),
+    base: str = DEFAULT_BASE,
 ) -> tuple[Dropped, ...]:
-    """The accepted drops. Raises UserError naming every other dropped symbol, its origin and unmet dependency."""
+    """The accepted drops. Raises UserError naming every other dropped symbol, its origin, its unmet dependency, the fix."""
     dropped = compare(merged, read_config(config), may_drop)
     refused = [item for item in dropped if not item.accepted]
     if refused:
-        explained = explain(refused, config, source, version)
+        explained = explain(refused, merged, config, source, version, base)
         first = explained[0]
         more = f" and {len(explained) - 1} more" if len(explained) > 1 else ""
         raise UserError(
             f"the kernel's configuration dropped {first}{more}",
             on=f"Linux {version}",
-            next_step="request what it needs in a fragment, or take it out; a profile may list it under [[may-drop]]",
+            next_step=_next_step(explained),
             detail="\n".join(str(item) for item in explained) if more else "",
         )
     return dropped
 
 
-def explain(dropped: Sequence[Dropped], config: Path, source: Path, version: str) -> tuple[Dropped, ...]:
-    """The same with the reason of each."""
-    names = [item.request.symbol for item in dropped]
-    answers: dict[str, dict[str, Any]] = _ask_model(names, config, source, version) or {}
-    if not answers:
-        text = dict(_definitions(source))
-        for name in names:
-            near = tuple(_near(name, text))
-            answers[name] = {"known": name in text, "unmet": list(text.get(name, ())), "near": near}
-    return tuple(
-        Dropped(
-            item.request,
-            item.got,
-            known=bool(answers[item.request.symbol]["known"]),
-            unmet=tuple(answers[item.request.symbol]["unmet"]),
-            near=tuple(answers[item.request.symbol]["near"]),
-            accepted=item.accepted,
-        )
-        for item in dropped
-    )
+def _next_step(dropped: Sequence[Dropped]) -> str:
+    lines = list(dict.fromkeys(line for item in dropped if not item.breaks for line in item.fix))
+    add = f"add to a fragment: {', '.join(lines)}; " if lines else "request what it needs in a fragment, "
+    return f"{add}or take it out; a profile may list it under [[may-drop]]"
 
 
-def _ask_model(names: list[str], config: Path, source: Path, version: str) -> dict[str, dict[str, Any]] | None:
-    compiler = run(["gcc", "--version"], what="ask the compiler for its version").stdout.partition("\n")[0]
-    # what scripts/kconfig/Makefile and the top Makefile export before they start conf
-    tools = {"CC": "gcc", "HOSTCC": "gcc", "LD": "ld", "NM": "nm", "OBJCOPY": "objcopy", "AR": "ar"}
-    other = {"CC_VERSION_TEXT": compiler, "PAHOLE": "pahole", "RUSTC": "rustc", "BINDGEN": "bindgen"}
-    env = {"srctree": str(source), "ARCH": "x86", "SRCARCH": "x86", "KERNELVERSION": version, **tools, **other}
-    model = Path(__file__).with_name("kconfig_model.py")
+def explain(
+    dropped: Sequence[Dropped],
+    merged: Merged,
+    config: Path,
+    source: Path,
+    version: str,
+    base: str = DEFAULT_BASE,
+) -> tuple[Dropped, ...]:
+    """The same with the reason of each and what would satisfy it; `base` decides what an option nobody asked for gets."""
+    question = {
+        "ask": "reasons",
+        "config": str(config),
+        "base": base,
+        "wanted": [[item.request.symbol, item.request.value] for item in dropped],
+        "requests": [[item.symbol, item.value, item.origin] for item in merged.requests],
+    }
     try:
-        argv = [sys.executable, "-I", str(model), str(config), *names]
-        answer = run(argv, cwd=source, env=env, timeout=MODEL_TIMEOUT, what="read the kernel's Kconfig files")
-        found = json.loads(answer.stdout)
-    except (RastosError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+        answers = ask(question, source, version)
+    except UserError:
+        answers = _from_text([item.request.symbol for item in dropped], source)
+    return tuple(_explained(item, answers[item.request.symbol]) for item in dropped)
+
+
+def _explained(item: Dropped, answer: Mapping[str, Any]) -> Dropped:
+    lists: dict[str, Any] = {
+        name: tuple(answer.get(name, ())) for name in ("unmet", "near", "forced_by", "fix", "breaks")
+    }
+    return replace(item, known=bool(answer["known"]), note=str(answer.get("note", "")), **lists)
+
+
+def _from_text(names: Sequence[str], source: Path) -> dict[str, dict[str, Any]]:
+    text = dict(_definitions(source))
+    return {name: {"known": name in text, "unmet": text.get(name, ()), "near": _near(name, text)} for name in names}
 
 
 def _definitions(source: Path) -> Iterator[tuple[str, tuple[str, ...]]]:

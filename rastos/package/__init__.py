@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .channels.cache import CacheChannel
     from .channels.pacman import PacmanChannel
     from .channels.pacman.keyring import keys_of
+    from .channels.signatures import verify_detached
     from .config_files import (
         ConfigFile,
         Merge,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .database import open_decompressed, read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
-    from .keys import fingerprint
+    from .keys import export_keys, fingerprint, read_keys
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
     from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
@@ -57,7 +58,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "channels.pacman": ("PacmanChannel",),
-    "keys": ("fingerprint",),
+    "keys": ("export_keys", "fingerprint", "read_keys"),
+    "channels.signatures": ("verify_detached",),
     "channels.pacman.keyring": ("keys_of",),
     "repository_server": ("serving",),
     "archive": (
@@ -284,6 +286,7 @@ __all__ = [
     "digest_of_leaves",
     "digest_of_tree",
     "drift",
+    "export_keys",
     "files",
     "find_config_files",
     "fingerprint",
@@ -308,6 +311,7 @@ __all__ = [
     "plan_undo",
     "planned_changes",
     "policy_of",
+    "read_keys",
     "read_local",
     "read_lockfile",
     "refresh_keys",
@@ -322,6 +326,7 @@ __all__ = [
     "target_for",
     "tree_differences",
     "verify",
+    "verify_detached",
     "with_keys",
     "write_bundle",
     "write_lockfile",

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rastos.host import attached, mounted, run, sha256_file
+from rastos.host import attached, mounted, run, sha256_file, working_directory
+from rastos.kernel import plan_initramfs, write_initramfs
 from rastos.snapshot import MtoolsEsp, Snapshot, Store, create_session
 from rastos.snapshot.bootentry import ENTRIES, parse_entry
 
@@ -41,8 +42,11 @@ def fill(tree: Path, *, release: str = "6.1-test", kernel: bytes = b"kernel one"
     """Make an empty tree look like a system."""
     files = {
         f"usr/lib/modules/{release}/vmlinuz": kernel,
-        f"usr/lib/modules/{release}/modules.dep": b"",
+        f"usr/lib/modules/{release}/modules.dep": b"kernel/btrfs.ko:\n",
+        f"usr/lib/modules/{release}/kernel/btrfs.ko": b"ELF one",
+        f"usr/lib/modules/{release}/config": b"CONFIG_MODULES=y\nCONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\n",
         "usr/lib/rastos/init": b"#!init",
+        "usr/lib/rastos/initramfs": b"#!initramfs",
         "usr/lib/sysimage/pacman/local/base-1.0-1/desc": b"%NAME%\nbase\n",
         "etc/hostname": b"test\n",
         "etc/machine-id": b"",
@@ -109,7 +113,21 @@ def flaws(store: Store) -> list[str]:
             found.append(f"{entry.name}: the kernel is not the one of its snapshot")
         elif sha256_file(vmlinuz)[:16] not in linux:
             found.append(f"{entry.name}: the kernel's name is not its digest")
+        found += [f"{entry.name}: {flaw}" for flaw in _initramfs_flaws(store, values.get("initrd", ""), vmlinuz)]
     return found
+
+
+def _initramfs_flaws(store: Store, initrd: str, vmlinuz: Path | None) -> list[str]:
+    """Against one that is made again from the snapshot's tree."""
+    if vmlinuz is None or not initrd or not store.esp.exists(initrd):
+        return ["its initramfs is not on the ESP"]
+    tree = vmlinuz.parents[4]
+    plan = plan_initramfs(tree, vmlinuz.parent.name)
+    assert plan is not None
+    with working_directory(Path("/tmp"), "rastos-test-") as place:
+        write_initramfs(plan, tree, place / "initramfs")
+        same = (place / "initramfs").read_bytes() == store.esp.read(initrd)
+    return [] if same else ["the initramfs is not the one of its snapshot"]
 
 
 def leftovers(store: Store) -> list[str]:
@@ -120,8 +138,6 @@ def leftovers(store: Store) -> list[str]:
     found = [str(path.relative_to(store.top)) for path in places]
     found += [f"deployment {item.number} without an entry" for item in store.deployments() if item.number not in names]
     found += [name for name in store.esp.list(ENTRIES) if name.endswith(".new")]
-    used = {
-        parse_entry(store.esp.read(f"{ENTRIES}/{entry.name}").decode())["linux"].split("/")[2]
-        for entry in store.entries()
-    }
-    return found + [f"kernel {name}" for name in store.esp.list("/rastos") if name not in used]
+    values = [parse_entry(store.esp.read(f"{ENTRIES}/{entry.name}").decode()) for entry in store.entries()]
+    used = {entry[key].split("/")[2] for entry in values for key in ("linux", "initrd")}
+    return found + [f"kernel or initramfs {name}" for name in store.esp.list("/rastos") if name not in used]

@@ -307,7 +307,7 @@ def test_damaged_tarball(tmp_path: Path, tree: Path, plan: Planner) -> None:
 def test_missing_tools_are_named(plan: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib
 
-    monkeypatch.setattr(importlib.import_module("rastos.kernel.build"), "PROGRAMS", ("make", "no-such-compiler"))
+    monkeypatch.setattr(importlib.import_module("rastos.kernel.building"), "PROGRAMS", ("make", "no-such-compiler"))
     with pytest.raises(HostError, match="no-such-compiler"):
         quiet(plan())
 

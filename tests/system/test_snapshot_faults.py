@@ -57,7 +57,7 @@ def test_stopped_anywhere_it_still_boots_and_recovers(tmp_path: Path, step: str,
         first_snapshot(store)
         deploy(store, plan_deploy(store, 0), Progress())
         store.esp.rename(f"{ENTRIES}/rastos-1+3.conf", f"{ENTRIES}/rastos-1.conf")
-        child(store, 0, "second", {"etc/app.conf": "two\n"})
+        child(store, 0, "second", {"etc/app.conf": "two\n", "usr/lib/modules/6.1-test/kernel/btrfs.ko": "ELF two"})
         child(store, 0, "third", {"etc/app.conf": "three\n"})
         deploy(store, plan_deploy(store, 2), Progress())
         deploy(store, plan_deploy(store, 0), Progress())

@@ -10,12 +10,14 @@ from rastos.cli.lazy import LazyGroup
 COMMANDS = {
     "profiles": ("profiles", "profiles_command", "List the profiles that can be built."),
     "show": ("profiles", "show", "A profile or a built kernel, with every option asked for and by whom."),
-    "sources": ("sources", "sources", "Kernel sources this host's apt offers."),
+    "sources": ("sources", "sources", "Kernel sources that can be built, and which are unpacked here."),
+    "trust": ("sources", "trust", "Trust keys for the signatures of kernel.org's tarballs."),
     "build": ("build", "build", "Source, configuration, kernel, pacman package in the local repository."),
     "list": ("profiles", "list_command", "List the kernels in the local repository that were built here."),
     "initramfs": ("initramfs", "initramfs", "What the initramfs of a modular kernel holds."),
     "check": ("check", "check", "A configuration against containers, attacks, and what boots an image."),
-    "bench": ("bench", "bench", "Kernels booted and measured side by side, and compared over time."),
+    "module": ("module", "module", "Modules from outside the kernel's tree, as packages."),
+    "sign-module": ("module", "sign_module", "Sign modules for a kernel built here."),
     "debug": ("debug", "debug", "A kernel in QEMU with the gdb stub, and the line for gdb."),
     "diff": ("check", "diff", "What differs between two configurations."),
 }

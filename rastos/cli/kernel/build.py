@@ -18,9 +18,34 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--profile", default="container", show_default=True, help="The kernel profile to build.")
-@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Parallel compilers (default: the cores).")
 @click.option(
-    "--source", metavar="PATH|VERSION", help="Source folder, tarball, or a version apt offers (default: newest)."
+    "--jobs", "-j", type=click.IntRange(min=1), help="Parallel compilers (default: what cores and memory allow)."
+)
+@click.option(
+    "--source",
+    metavar="SOURCE",
+    help="A version apt offers (6.12, 6.12@SUITE; default: newest), kernel.org:VERSION, URL, git:URL#REF, folder, tarball.",
+)
+@click.option("--ref", help="With a local git repository as source: the tag, branch or commit to build.")
+@click.option(
+    "--patch",
+    "patches",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A patch (-p1), after those of the profile; may be repeated.",
+)
+@click.option("--mirror", metavar="URL", help="Where kernel.org's releases are fetched from (kernel_mirror).")
+@click.option(
+    "--keyring",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Keys that signatures of tarballs are held to, in place of those trusted here.",
+)
+@click.option("--toolchain", default="gcc", show_default=True, help="gcc, gcc-N, llvm, llvm-N, DIR/ or PREFIX-.")
+@click.option(
+    "--reproducible/--no-reproducible",
+    default=True,
+    show_default=True,
+    help="Same inputs, same bytes; else the real time, user and host are in the kernel.",
 )
 @click.option(
     "--config",
@@ -33,6 +58,12 @@ if TYPE_CHECKING:
 @click.option(
     "--package", "packages", multiple=True, type=click.Choice(["headers", "debug"]), help="Also make this package."
 )
+@click.option(
+    "--secure-boot-key", type=click.Path(path_type=Path, dir_okay=False), help="Sign vmlinuz with this key (PEM)."
+)
+@click.option(
+    "--secure-boot-cert", type=click.Path(path_type=Path, dir_okay=False), help="The certificate of that key (PEM)."
+)
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Also put the package here.")
 @click.option("--debug", is_flag=True, help="Show make's lines and keep the packaged tree.")
 @dry_run_option
@@ -43,9 +74,17 @@ def build(
     profile: str,
     jobs: int | None,
     source: str | None,
+    ref: str | None,
+    patches: tuple[Path, ...],
+    mirror: str | None,
+    keyring: Path | None,
+    toolchain: str,
+    reproducible: bool,
     fragments: tuple[Path, ...],
     settings: tuple[str, ...],
     packages: tuple[str, ...],
+    secure_boot_key: Path | None,
+    secure_boot_cert: Path | None,
     output: Path | None,
     debug: bool,
     dry_run: bool,
@@ -53,19 +92,31 @@ def build(
 ) -> None:
     """Source, configuration, kernel, pacman package in the local repository. Same inputs: nothing is built."""
     from rastos.kernel import build as build_kernel
-    from rastos.kernel import load_profile, plan_build
+    from rastos.kernel import load_profile, plan_build, read_secure_boot_key
 
+    if (secure_boot_key is None) != (secure_boot_cert is None):
+        raise click.UsageError("--secure-boot-key and --secure-boot-cert go together")
     if debug and not app.debug:
         app.debug = app.out.debug = True
     plan = plan_build(
         load_profile(profile, app.config.profile_folders),
         source=source,
+        ref=ref,
+        patches=patches,
+        mirror=mirror or app.config.kernel_mirror,
+        keyring=keyring or places.keyring(app),
         extra_fragments=fragments,
         settings=settings,
         packages=packages,
-        jobs=jobs or app.config.jobs,
+        toolchain=toolchain,
+        reproducible=reproducible,
+        jobs=jobs or places.jobs(app),
+        secure_boot=read_secure_boot_key(secure_boot_key, secure_boot_cert)
+        if secure_boot_key and secure_boot_cert
+        else None,
         cache=places.cache(app),
         repository=places.repository(app),
+        state=app.config.state,
     )
     if dry_run:
         if as_json:
@@ -94,6 +145,13 @@ def _show_plan(app: Application, plan: BuildPlan) -> None:
     for item in plan.merged.overrides:
         earlier, later = item.earlier, item.later
         app.out.print(f"overrides  {later.symbol}: {earlier.value} ({earlier.origin}) → {later.value} ({later.origin})")
+    for path, _ in plan.source.patches:
+        app.out.print(f"patch      {path.name}")
     app.out.print(f"toolchain  {'; '.join(plan.toolchain)}")
-    app.out.print(f"key        {plan.key}")
+    app.out.print(f"jobs       {plan.jobs}")
+    if plan.signs:
+        app.out.print(f"modules    signed by {plan.signing.path if plan.signing else 'a key made for it'}")
+    if not plan.reproducible:
+        app.out.print("identity   of this machine and time: no other build gives the same bytes")
+    app.out.print(f"key        {plan.key if plan.source.digest else 'known once the source was fetched'}")
     app.out.print("would do   nothing: it is built" if plan.cached else f"would do   build in {plan.tree}")

@@ -16,8 +16,28 @@ def cache(app: Application) -> Path:
     return app.config.cache / "kernel"
 
 
+def keyring(app: Application) -> Path:
+    """The keys that kernel.org's signatures are held to."""
+    return app.config.state / "keys" / "kernel.org.gpg"
+
+
+def jobs(app: Application) -> int:
+    """Parallel compilers: the setting, else as many as cores and memory allow."""
+    if app.config.origins["jobs"] != "default":
+        return app.config.jobs
+    from rastos.host import available_memory
+    from rastos.kernel import fitting_jobs
+
+    return fitting_jobs(app.config.jobs, available_memory())
+
+
 def repository(app: Application) -> LocalRepository:
     """The repository that built kernels go to."""
     from rastos.package import LocalRepository
 
     return LocalRepository(app.config.repository)
+
+
+def module_key(app: Application) -> Path:
+    """The key that signs the modules of the kernels built here (it may not be there yet)."""
+    return app.config.state / "keys/module-signing.pem"

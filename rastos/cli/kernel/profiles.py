@@ -12,22 +12,62 @@ from rastos.cli.kernel import places
 from rastos.cli.options import json_option
 
 if TYPE_CHECKING:
-    from rastos.kernel import BuiltKernel, KernelProfile
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rastos.kernel import BuiltKernel, KernelProfile, OptionGroup
 
 
 @click.command("profiles")
+@click.option("--groups", is_flag=True, help="List the option groups of all profiles, as a Markdown table.")
 @json_option
 @click.pass_obj
-def profiles_command(app: Application, as_json: bool) -> None:
-    """List the profiles that can be built."""
+def profiles_command(app: Application, groups: bool, as_json: bool) -> None:
+    """List the profiles that can be built, or what their options are for."""
     from rastos.kernel import merge, profiles
 
     known = profiles(app.config.profile_folders)
+    if groups:
+        found = _groups_of_all(known)
+        if as_json:
+            app.out.json([{**_group(group), "profiles": names} for group, names in found])
+        else:
+            app.out.raw(group_table(known))
+        return
     if as_json:
         app.out.json([_profile(item) for item in known])
         return
-    rows = [[item.name, len(merge(item.fragments).requests), item.summary] for item in known]
-    app.out.table("Kernel profiles", ["name", "options", "what for"], rows)
+    rows = [
+        [item.name, " ← ".join(item.ancestors) or "—", len(merge(item.fragments).requests), item.summary]
+        for item in known
+    ]
+    app.out.table("Kernel profiles", ["name", "inherits", "options", "what for"], rows)
+
+
+def group_table(profiles: Sequence[KernelProfile]) -> str:
+    """Every option group of these profiles as a Markdown table: the one in docs/kernel-profiles.md."""
+    rows = [
+        f"| {group.title} | {group.purpose} | {len(group.requests)} | `{_stem(group.fragment)}` | {', '.join(names)} |"
+        for group, names in _groups_of_all(profiles)
+    ]
+    return "\n".join(["| group | what it is for | options | fragment | profiles |", "|---|---|---|---|---|", *rows, ""])
+
+
+def _groups_of_all(profiles: Sequence[KernelProfile]) -> list[tuple[OptionGroup, list[str]]]:
+    """Each group once, in fragment order, with the names of the profiles that have it."""
+    from rastos.kernel import option_groups
+
+    users: dict[Path, list[str]] = {}
+    for profile in profiles:
+        for path in profile.fragments:
+            users.setdefault(path, []).append(profile.name)
+    return [
+        (group, users[path]) for path in sorted(users, key=lambda path: path.name) for group in option_groups([path])
+    ]
+
+
+def _stem(fragment: str) -> str:
+    return fragment.removesuffix(".config")
 
 
 @click.command("list")
@@ -53,19 +93,43 @@ def list_command(app: Application, as_json: bool) -> None:
 
 @click.command()
 @click.argument("name")
+@click.option("--groups", is_flag=True, help="Only the option groups: what its options are for.")
 @json_option
 @click.pass_obj
-def show(app: Application, name: str, as_json: bool) -> None:
+def show(app: Application, name: str, groups: bool, as_json: bool) -> None:
     """Show a profile, or a built kernel (by package name), with every option asked for and by whom."""
     from rastos.kernel import built, load_profile
 
     kernels = built(places.cache(app), places.repository(app))
     found = [item for item in kernels if name in (item.name, item.release, item.profile)]
     profile = load_profile(found[0].profile if found else name, app.config.profile_folders)
+    if groups:
+        _show_groups(app, profile, as_json)
+        return
     if as_json:
         app.out.json({"profile": _profile(profile, options=True), "built": found[0] if found else None})
         return
     _show_profile(app, profile, found[0] if found else None)
+
+
+def _show_groups(app: Application, profile: KernelProfile, as_json: bool) -> None:
+    from rastos.kernel import option_groups
+
+    found = option_groups(profile.fragments)
+    if as_json:
+        app.out.json([{**_group(item), "from": profile.brings(item.fragment)} for item in found])
+        return
+    rows = [
+        [
+            item.title or "—",
+            item.purpose or "—",
+            len(item.requests),
+            _stem(item.fragment),
+            profile.brings(item.fragment),
+        ]
+        for item in found
+    ]
+    app.out.table(f"Option groups of {profile.name}", ["group", "what for", "options", "fragment", "from"], rows)
 
 
 def _show_profile(app: Application, profile: KernelProfile, built: BuiltKernel | None) -> None:
@@ -74,6 +138,8 @@ def _show_profile(app: Application, profile: KernelProfile, built: BuiltKernel |
     merged = merge(profile.fragments)
     app.out.print(f"{profile.name}: {profile.summary}")
     app.out.print(f"profile    {profile.path}")
+    if profile.ancestors:
+        app.out.print(f"inherits   {' ← '.join(profile.ancestors)}")
     app.out.print(f"package    {profile.package}")
     app.out.print(f"base       {profile.base}, {len(merged.requests)} options from {len(profile.fragments)} fragments")
     for item in profile.may_drop:
@@ -91,11 +157,12 @@ def _show_profile(app: Application, profile: KernelProfile, built: BuiltKernel |
 
 
 def _profile(profile: KernelProfile, *, options: bool = False) -> dict[str, Any]:
-    from rastos.kernel import merge
+    from rastos.kernel import merge, option_groups
 
     facts: dict[str, Any] = {
         "name": profile.name,
         "summary": profile.summary,
+        "inherits": list(profile.ancestors),
         "base": profile.base,
         "package": profile.package,
         "path": str(profile.path),
@@ -105,4 +172,14 @@ def _profile(profile: KernelProfile, *, options: bool = False) -> dict[str, Any]
     if options:
         requests = merge(profile.fragments).requests
         facts["options"] = [{"symbol": item.symbol, "value": item.value, "origin": item.origin} for item in requests]
+        facts["groups"] = [_group(item) for item in option_groups(profile.fragments)]
     return facts
+
+
+def _group(group: OptionGroup) -> dict[str, Any]:
+    return {
+        "title": group.title,
+        "purpose": group.purpose,
+        "fragment": group.fragment,
+        "symbols": list(group.symbols),
+    }

@@ -19,6 +19,7 @@ GENERATED = (
     *("Module.symvers", "System.map", ".config", "include/config/auto.conf", "include/config/kernel.release"),
     *("tools/objtool/objtool", "tools/bpf/resolve_btfids/resolve_btfids"),
 )
+# of scripts/: only the kernel's own build and its developers use it
 LEFT_OUT = frozenset(("atomic", "dtc", "kconfig", "package", "unifdef", "mk_elfconfig", "selinux", "coccinelle"))
 
 
@@ -75,10 +76,11 @@ def _from_build(tree: Path) -> Iterator[str]:
 def _below(tree: Path, folder: str) -> Iterator[str]:
     """Files and links below a folder, sorted; no objects, no command records, no Python caches."""
     for place, folders, files in os.walk(tree / folder):
-        folders[:] = sorted(name for name in folders if name not in LEFT_OUT and name != "__pycache__")
+        left = LEFT_OUT if folder == "scripts" and Path(place) == tree / folder else frozenset()
+        folders[:] = sorted(name for name in folders if name not in left and name != "__pycache__")
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         for name in sorted((*files, *links)):
-            if name in LEFT_OUT or name.endswith((".o", ".cmd", ".a", ".s", ".pyc")):
+            if name in left or name.endswith((".o", ".cmd", ".a", ".s", ".pyc")):
                 continue
             yield os.path.relpath(os.path.join(place, name), tree)
 

@@ -10,7 +10,7 @@ from rastos.errors import HostError
 from rastos.host import run
 from rastos.kernel.initramfs import FACTS
 from rastos.kernel.packaging.layout import LICENSE, URL, Layout
-from rastos.kernel.plan import ARCH
+from rastos.kernel.secureboot import sign_efi
 from rastos.package import PackageMetadata
 
 # from the build tree; absent ones stay absent (no modules.order without CONFIG_MODULES)
@@ -50,6 +50,8 @@ def stage(layout: Layout) -> Path:
         raise HostError("make ended well but left no kernel image", on=built, next_step=f"see the log {plan.log}")
     image = modules / "vmlinuz"
     shutil.copyfile(built, image)
+    if plan.secure_boot is not None:
+        sign_efi(image, plan.secure_boot)
     (modules / "pkgbase").write_text(f"{plan.profile.package}\n", encoding="utf-8")
     shutil.copyfile(plan.tree / ".config", modules / "config")
     profile = plan.profile
@@ -92,10 +94,7 @@ def install(layout: Layout) -> str:
 def _modules(layout: Layout) -> None:
     plan = layout.plan
     run(
-        [
-            *("make", "-C", plan.source.tree, f"O={plan.tree}", f"ARCH={ARCH}", f"-j{plan.jobs}"),
-            *(f"INSTALL_MOD_PATH={layout.root / 'usr'}", "INSTALL_MOD_STRIP=1", "DEPMOD=true", "modules_install"),
-        ],
+        plan.make(f"INSTALL_MOD_PATH={layout.root / 'usr'}", "INSTALL_MOD_STRIP=1", "DEPMOD=true", "modules_install"),
         env=layout.env,
         log=plan.log,
         what="install the kernel's modules into the package",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import HostError, UserError
-from rastos.kernel import apt
+from rastos.kernel.sources import apt
 
 OFFERS = (
     apt.Offer("linux-source-6.1", "6.1.192-2", "a"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import UserError
-from rastos.kernel import BuildPlan, load_profile, plan_build
+from rastos.kernel import BuildPlan, Toolchain, load_profile, plan_build
 from rastos.kernel import plan as room
 from rastos.package import LocalRepository
 
@@ -58,7 +58,7 @@ def test_each_input_changes_the_key(tmp_path: Path, source: Path, monkeypatch: p
     keys = [plan(tmp_path, source).key, plan(tmp_path, source, "CONFIG_A=m\n").key]
     keys.append(plan(tmp_path, source, extra="CONFIG_B=y\n").key)
     with monkeypatch.context() as patch:
-        patch.setattr(room, "toolchain", lambda: ("gcc 99", "ld 99"))
+        patch.setattr(room, "find_toolchain", lambda name: Toolchain(name, "gcc", "ld", (), ("gcc 99", "ld 99")))
         keys.append(plan(tmp_path, source).key)
     with monkeypatch.context() as patch:
         patch.setattr(room, "PACKAGING", "next")

@@ -6,7 +6,7 @@ Runs `apt-cache` and `apt-get download` only: nothing is installed. The choice i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rastos.errors import ExternalError, HostError, IntegrityError, UserError
@@ -19,19 +19,25 @@ SETTINGS = Path("/etc/apt")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A source package at the version apt would install, with the digest of its file."""
+    """A source package at one version, with the digest of its file and the suites that have it.
+
+    `candidate`: the version that apt itself would install.
+    """
 
     package: str
     version: str
     sha256: str
+    suites: tuple[str, ...] = ()
+    candidate: bool = True
 
 
 def choose(wanted: str | None, cache: Path) -> Offer:
-    """The newest kernel source apt offers, or the one whose version starts with `wanted`.
+    """The newest kernel source apt offers, or the one whose version starts with `wanted` ("6.12", "6.12.117",
+    "6.12@bookworm-backports"). What apt would install comes before other versions.
 
     Raises HostError where apt offers none, UserError where none matches.
     """
-    found = sorted(offers(cache), key=lambda offer: _numbers(offer.package))
+    found = sorted(offers(cache), key=lambda offer: (_numbers(offer.package), offer.candidate))
     if not found:
         raise HostError(
             "apt offers no kernel source package (linux-source-*)",
@@ -39,43 +45,74 @@ def choose(wanted: str | None, cache: Path) -> Offer:
         )
     if wanted is None:
         return found[-1]
-    series = wanted.removeprefix("linux-source-")
+    version, _, suite = wanted.partition("@")
+    series = version.removeprefix("linux-source-")
     for offer in reversed(found):
-        if offer.package == f"linux-source-{series}" or f"{offer.version}.".startswith((f"{series}.", f"{series}-")):
+        named = offer.package == f"linux-source-{series}" or f"{offer.version}.".startswith(
+            (f"{series}.", f"{series}-")
+        )
+        if named and (not suite or suite in offer.suites):
             return offer
+    shown = (f"{offer.package} ({offer.version}{_at(offer)})" for offer in found if offer.candidate or suite)
     raise UserError(
-        f"apt offers no kernel source of version '{wanted}'",
-        next_step=f"it offers: {', '.join(f'{offer.package} ({offer.version})' for offer in found)}",
+        f"apt offers no kernel source of version '{version}'{f' in {suite}' if suite else ''}",
+        next_step=f"it offers: {', '.join(shown)}",
     )
 
 
 def offers(cache: Path) -> tuple[Offer, ...]:
-    """Every versioned kernel source package of the host's apt."""
+    """Every version of every versioned kernel source package that the host's apt knows; of a package the newest last."""
     if find_program("apt-cache") is None:
         raise HostError(
             "this host has no apt to take a kernel source package from",
             next_step="give a source tree or tarball: --source PATH",
         )
-    memory = cache / "apt-offers.json"
+    memory = cache / "apt-sources.json"
     state = _state()
     if memory.is_file():
         known = read_json(memory)
         if known["state"] == state:
-            return tuple(Offer(*item) for item in known["offers"])
+            return tuple(Offer(**{**item, "suites": tuple(item["suites"])}) for item in known["offers"])
     what = "ask apt for kernel source packages"
     names = run(["apt-cache", "search", "--names-only", r"^linux-source-[0-9.]+$"], what=what).stdout
     packages = [line.split(" ", 1)[0] for line in names.splitlines() if line.startswith("linux-source-")]
     found: list[Offer] = []
     if packages:
-        shown = run(["apt-cache", "show", "--no-all-versions", *packages], what=what).stdout
-        for paragraph in shown.split("\n\n"):
-            fields = dict(re.findall(r"(?m)^(Package|Version|SHA256): (.*)$", paragraph))
-            if len(fields) == 3:
-                found.append(Offer(fields["Package"], fields["Version"], fields["SHA256"]))
+        every = run(["apt-cache", "show", *packages], what=what).stdout
+        candidates = run(["apt-cache", "show", "--no-all-versions", *packages], what=what).stdout
+        table = run(["apt-cache", "madison", *packages], what=what).stdout
+        found = parse_offers(every, candidates, table)
     if found:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        write_json(memory, {"state": state, "offers": [[item.package, item.version, item.sha256] for item in found]})
+        write_json(memory, {"state": state, "offers": [asdict(item) for item in found]})
     return tuple(found)
+
+
+def parse_offers(every: str, candidates: str, table: str) -> list[Offer]:
+    """Offers from what `apt-cache show`, `show --no-all-versions` and `madison` say; madison lists the newest first."""
+    digests = _paragraphs(every)
+    chosen = _paragraphs(candidates)
+    suites: dict[tuple[str, str], dict[str, None]] = {}
+    for line in table.splitlines():
+        columns = [column.strip() for column in line.split("|")]
+        if len(columns) == 3 and (place := re.fullmatch(r"\S+ (\S+)/\S+ \S+ Packages", columns[2])):
+            suites.setdefault((columns[0], columns[1]), {})[place[1]] = None
+    order = [key for key in suites if key in digests] + [key for key in digests if key not in suites]
+    return [Offer(*key, digests[key], tuple(suites.get(key, ())), key in chosen) for key in reversed(order)]
+
+
+def _paragraphs(shown: str) -> dict[tuple[str, str], str]:
+    """(package, version) → SHA-256 of the file."""
+    found: dict[tuple[str, str], str] = {}
+    for paragraph in shown.split("\n\n"):
+        fields = dict(re.findall(r"(?m)^(Package|Version|SHA256): (.*)$", paragraph))
+        if len(fields) == 3:
+            found.setdefault((fields["Package"], fields["Version"]), fields["SHA256"])
+    return found
+
+
+def _at(offer: Offer) -> str:
+    return f" in {offer.suites[0]}" if offer.suites else ""
 
 
 def download(offer: Offer, cache: Path, step: Step) -> Path:

@@ -54,7 +54,7 @@ def _unpack(archive: Path, tree: Path, into: Path) -> int:
     top = [entry for entry in into.iterdir() if entry.name != "pax_global_header"]
     if len(top) != 1 or top[0].is_symlink() or not top[0].is_dir():
         raise _hostile(archive, "it is not one folder")
-    size = _inspect(top[0], archive)
+    size = inspect(top[0], archive)
     if not (top[0] / "Makefile").is_file() or not (top[0] / "Kconfig").is_file():
         raise IntegrityError(
             "the archive holds no kernel source: Makefile or Kconfig is missing",
@@ -68,7 +68,7 @@ def _unpack(archive: Path, tree: Path, into: Path) -> int:
     return size
 
 
-def _inspect(top: Path, archive: Path) -> int:
+def inspect(top: Path, archive: Path) -> int:
     """Total size; refuses devices, sockets and links that leave the tree."""
     size = 0
     for folder, folders, files in os.walk(top):
@@ -91,12 +91,16 @@ def _hostile(archive: Path, why: str) -> IntegrityError:
     )
 
 
-def _room(folder: Path, archive: Path) -> None:
+def room_for(folder: Path, need: float, what: str) -> None:
+    """Raise HostError where fewer than `need` bytes are free."""
     free = shutil.disk_usage(folder).free
-    need = min(ROOM, archive.stat().st_size * 15)
     if free < need:
         raise HostError(
-            f"not enough space to unpack the kernel source: {free / 1e9:.1f} GB free, {need / 1e9:.1f} GB needed",
+            f"not enough space to unpack {what}: {free / 1e9:.1f} GB free, {need / 1e9:.1f} GB needed",
             on=folder,
             next_step="free space, or set another cache folder with RASTOS_CACHE",
         )
+
+
+def _room(folder: Path, archive: Path) -> None:
+    room_for(folder, min(ROOM, archive.stat().st_size * 15), "the kernel source")

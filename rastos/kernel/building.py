@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from rastos.errors import ExternalError, HostError, UserError
@@ -27,12 +26,14 @@ from rastos.host import (
 from rastos.kernel.kconfig import check, read_config
 from rastos.kernel.makelog import MakeLog, drop_suspicious, objects_in
 from rastos.kernel.packaging import package_kernel
-from rastos.kernel.plan import ARCH, IDENTITY, RELEASE, BuildPlan, series
+from rastos.kernel.plan import IDENTITY, RELEASE, BuildPlan, series, settled
+from rastos.kernel.signing import module_key, place_key
 from rastos.kernel.sources import open_source
 from rastos.kernel.store import BuiltKernel, record
+from rastos.kernel.toolchain import require_version
 from rastos.progress import Progress
 
-PROGRAMS = ("make", "gcc", "ld", "bc", "flex", "bison", "perl", "tar", "depmod")
+PROGRAMS = ("make", "bc", "flex", "bison", "perl", "tar", "depmod")
 MARKER = "rastos-build.json"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -49,7 +50,9 @@ def build(plan: BuildPlan, progress: Progress, *, debug: bool = False, output: P
         with locked(plan.cache / "locks" / plan.tree.name, f"build kernel {plan.profile.name}"):
             with locked(plan.cache / "locks" / "sources", "unpack kernel source", wait=600.0):
                 source = open_source(plan.source, plan.cache, progress)
-            kernel = _build(replace(plan, source=source), progress, debug)
+            require_version(plan.tools, source.tree)
+            plan = settled(plan, source, module_key(plan.state) if plan.signs else None)
+            kernel = plan.existing or _build(plan, progress, debug)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         for path in (kernel.package, *(item.path for item in kernel.others)):
@@ -84,7 +87,7 @@ def _build(plan: BuildPlan, progress: Progress, debug: bool) -> BuiltKernel:
 
         if not fresh:
             step.note(f"continuing: {log.done:,} objects are there already")
-        _make(plan, targets, log=log, on_line=line)
+        _make(plan, targets, log=log, on_line=line, **prefix_maps(plan))
         step.outcome = f"{log.made:,} objects, {log.warnings} warnings, {plan.jobs} jobs; log {plan.log}"
     faults.reached("kernel-compiled")
     _remember_count(plan, log, fresh)
@@ -123,35 +126,56 @@ def _build(plan: BuildPlan, progress: Progress, debug: bool) -> BuiltKernel:
 
 
 def environment(plan: BuildPlan) -> dict[str, str]:
-    """What make sees: identical for identical keys, apart from where the compiler cache lies."""
+    """What make sees: identical for identical keys, apart from where the compiler cache lies.
+
+    Documentation/kbuild/reproducible-builds.rst. Where the build needn't be reproducible, time, user and host are the real ones.
+    """
     epoch = plan.source.epoch
-    stamp = time.strftime("%a %b %e %H:%M:%S UTC %Y", time.gmtime(epoch))
     # the release names the profile, so that kernels of one version keep their modules apart
-    own = {**IDENTITY, "LOCALVERSION": f"-rastos-{plan.profile.name}"}
-    env = {**own, "KBUILD_BUILD_TIMESTAMP": stamp, "SOURCE_DATE_EPOCH": str(epoch), "PATH": PATH}
+    env = {"LOCALVERSION": f"-rastos-{plan.profile.name}", "PATH": PATH}
+    if plan.reproducible:
+        stamp = time.strftime("%a %b %e %H:%M:%S UTC %Y", time.gmtime(epoch))
+        env = {**IDENTITY, **env, "KBUILD_BUILD_TIMESTAMP": stamp, "SOURCE_DATE_EPOCH": str(epoch)}
+    return env | compiler_cache(plan)
+
+
+def compiler_cache(plan: BuildPlan) -> dict[str, str]:
+    """ccache in front of the compiler, where it is there: under the compiler's own name, so that objects stay valid when it
+    comes or goes. Nothing for a compiler that is named by its path."""
     ccache = find_program("ccache")
-    if ccache is not None:
-        # under the compiler's own name, so that objects stay valid when ccache comes or goes
-        folder = plan.cache / "ccache-bin"
-        folder.mkdir(parents=True, exist_ok=True)
-        link = folder / "gcc"
-        if not link.is_symlink() or link.readlink() != ccache:
-            link.unlink(missing_ok=True)
-            link.symlink_to(ccache)
-        env |= {"PATH": f"{folder}:{PATH}", "CCACHE_DIR": str(plan.cache / "ccache")}
-    return env
+    if ccache is None or "/" in plan.tools.compiler:
+        return {}
+    folder = plan.cache / "ccache-bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / plan.tools.compiler
+    if not link.is_symlink() or link.readlink() != ccache:
+        link.unlink(missing_ok=True)
+        link.symlink_to(ccache)
+    # the build tree's path is in no object (`prefix_maps`), so another tree of the same source may have its objects
+    return {"PATH": f"{folder}:{PATH}", "CCACHE_DIR": str(plan.cache / "ccache"), "CCACHE_NOHASHDIR": "1"}
+
+
+def prefix_maps(plan: BuildPlan) -> dict[str, str]:
+    """Flags that keep this machine's folders out of debug information; what isn't debug information the kernel's own
+    flags cover. ccache leaves these options out of what it compares."""
+    if read_config(plan.tree / ".config").get("DEBUG_INFO") != "y":
+        return {}
+    flags = f"-ffile-prefix-map={plan.source.tree}/= -ffile-prefix-map={plan.tree}=."
+    return {"KCFLAGS": flags, "KAFLAGS": flags}
 
 
 def configure(plan: BuildPlan, log: MakeLog) -> None:
     """Write the build tree's .config from base and fragments; kconfig leaves it alone where nothing changed."""
     requested = plan.tree / "requested.config"
-    write_atomic(requested, plan.merged.text())
+    write_atomic(requested, plan.requested)
+    if plan.signing is not None:
+        place_key(plan.signing, plan.tree)
     if plan.profile.base == "allnoconfig":
         _make(plan, ["allnoconfig"], log=log, KCONFIG_ALLCONFIG=str(requested))
     else:
         _make(plan, [plan.profile.base], log=log)
         with (plan.tree / ".config").open("a", encoding="utf-8") as config:
-            config.write(plan.merged.text())
+            config.write(plan.requested)
     _make(plan, ["olddefconfig"], log=log)
 
 
@@ -197,10 +221,9 @@ def _make(
     def read(text: str) -> None:
         reader.line(text)
 
-    argv = ["make", "-C", str(plan.source.tree), f"O={plan.tree}", f"ARCH={ARCH}", f"-j{plan.jobs}", *targets]
     with _compiler_words(plan, reader):
         run(
-            argv,
+            plan.make(*targets),
             env={**environment(plan), **extra},
             log=plan.log,
             on_line=on_line or read,
