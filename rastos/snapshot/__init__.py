@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .etc_change import EtcChange, change_etc, plan_push, plan_resolve, plan_restore
     from .etc_files import EtcDifference, EtcState, etc_path, etc_state, text_difference
     from .etc_merge import EtcConflict, EtcMerge
+    from .kernels import TreeKernel, kernel_release, kernels_in
     from .metadata import Delta, Deployment, Intent, Snapshot
     from .packages import change_packages, plan_packages
     from .pending import BootState, CancelPlan, KeepPlan, Pending, boot_state, cancel, keep, plan_cancel, plan_keep
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .state_contract import Contract, StatePath, read_contract, read_stamps
     from .state_places import StatePlace
     from .state_written import NewerState, Written, written_versions
-    from .store import Store, kernel_release
+    from .store import Store
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
     from .tree import Node, grow
     from .verdicts import BadMark, bad_snapshots, mark_bad, newest_usable
@@ -74,6 +75,7 @@ _HOMES = {
         "EtcConflict",
         "EtcMerge",
     ),
+    "kernels": ("TreeKernel", "kernel_release", "kernels_in"),
     "metadata": (
         "Delta",
         "Deployment",
@@ -121,10 +123,7 @@ _HOMES = {
         "Written",
         "written_versions",
     ),
-    "store": (
-        "Store",
-        "kernel_release",
-    ),
+    "store": ("Store",),
     "swap": (
         "SwapPlace",
         "changed_tree",
@@ -173,6 +172,7 @@ __all__ = [
     "StatePlace",
     "Store",
     "SwapPlace",
+    "TreeKernel",
     "Written",
     "bad_snapshots",
     "boot_files",
@@ -193,6 +193,7 @@ __all__ = [
     "grow",
     "keep",
     "kernel_release",
+    "kernels_in",
     "mark_bad",
     "newest_usable",
     "opened_place",

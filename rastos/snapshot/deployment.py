@@ -19,6 +19,7 @@ from .copying import copy_attributes, copy_missing
 from .deployment_checks import Prunable, check_command_line, check_fstab, check_kernel, check_root, plan_room
 from .deployment_etc import build_etc, fstab_after, planned_merge, say_updated
 from .etc_merge import EtcMerge
+from .kernels import TreeKernel, choose_kernel, kernels_in
 from .metadata import Deployment, now
 from .recovery import collect, drop_deployment, kernels_wanted
 from .state_contract import read_contract
@@ -73,6 +74,7 @@ def plan_deploy(
     snapshot_id: int,
     *,
     etc: str = "merge",
+    kernel: str = "",
     tries: int = TRIES,
     trial: bool = False,
     prune: bool = False,
@@ -82,7 +84,7 @@ def plan_deploy(
     """Work out a deploy and check all that could stop it: kernel, init program, command line, fstab, space, state.
 
     `etc`: merge (three-way), current (the running one as it is), old (the last one used with that snapshot) or new
-    (pristine). `decided`: paths of /etc whose side was named (ours or theirs). Raises UserError, IntegrityError (parts that
+    (pristine). `kernel`: one of several in it (see `kernels.choose_kernel`). `decided`: paths of /etc whose side was named (ours or theirs). Raises UserError, IntegrityError (parts that
     don't belong together) or HostError (space).
     """
     if etc not in ETC_WAYS:
@@ -91,14 +93,15 @@ def plan_deploy(
         raise UserError(f"{tries} tries can't be counted", next_step="choose 1 to 99")
     snapshot = store.snapshot(snapshot_id)
     tree = store.tree(snapshot.id)
-    vmlinuz = check_kernel(tree, snapshot.kernel, snapshot.id)
     current = store.current()
+    release = choose_kernel(kernels_in(tree), kernel, _booted_before(store, snapshot.id, current))
+    vmlinuz = check_kernel(tree, release or snapshot.kernel, snapshot.id)
     kernel_path = f"{KERNELS}/{sha256_file(vmlinuz)[:16]}/vmlinuz"
     present = store.esp.exists(kernel_path)
     size = vmlinuz.stat().st_size
-    initramfs = plan_initramfs(tree, snapshot.kernel)
-    check_root(tree, snapshot.kernel, snapshot.id, initramfs)
-    check_command_line(store, tree, snapshot.kernel)
+    initramfs = plan_initramfs(tree, release)
+    check_root(tree, release, snapshot.id, initramfs)
+    check_command_line(store, tree, release)
     initramfs_path = f"{KERNELS}/{initramfs.key[:16]}/initramfs" if initramfs else None
     initramfs_present = initramfs_path is not None and store.esp.exists(initramfs_path)
     room = (0 if present else size) + (initramfs.size if initramfs and not initramfs_present else 0)
@@ -115,7 +118,7 @@ def plan_deploy(
     return DeployPlan(
         snapshot=snapshot.id,
         description=snapshot.description,
-        kernel=snapshot.kernel,
+        kernel=release,
         kernel_path=kernel_path,
         kernel_size=size,
         kernel_present=present,
@@ -134,6 +137,19 @@ def plan_deploy(
         bad=mark.why if mark else "",
         decided=tuple((decided or {}).items()),
     )
+
+
+def _booted_before(store: Store, snapshot_id: int, current: Deployment | None) -> list[TreeKernel]:
+    """The kernels that a choice follows: this snapshot's at its last deployment, then the one that boots now."""
+    mine = [item for item in store.deployments() if item.snapshot == snapshot_id]
+    earlier = [item for item in (*mine[-1:], current) if item is not None]
+    return [
+        next(
+            (found for found in kernels_in(store.tree(item.snapshot)) if found.release == item.kernel),
+            TreeKernel(item.kernel, "", ""),
+        )
+        for item in earlier
+    ]
 
 
 def _etc_source(store: Store, etc: str, snapshot: int, current: Deployment | None) -> tuple[str, int | None]:

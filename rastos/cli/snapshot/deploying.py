@@ -98,6 +98,7 @@ def _options(function: Command) -> Command:
                 metavar="PATH=SIDE",
                 help="A path of /etc follows this side: ours or theirs. May be given several times.",
             ),
+            click.option("--kernel", default="", help="Which kernel of several: its release, package or profile."),
             click.option("--try", "trial", is_flag=True, help="Boot it once; then the one before, unless it is kept."),
             click.option(
                 "--tries",
