@@ -21,7 +21,7 @@ from .deployment_etc import build_etc, fstab_after, planned_merge, say_updated
 from .etc_merge import EtcMerge
 from .kernels import TreeKernel, choose_kernel, kernels_in
 from .metadata import Deployment, now
-from .recovery import collect, drop_deployment, kernels_wanted
+from .recovery import KEPT_ETC, collect, drop_deployment, kernels_wanted
 from .state_contract import read_contract
 from .state_places import StatePlace, make_places, plan_places
 from .state_written import NewerState, newer_state
@@ -39,7 +39,7 @@ NOT_STATE = frozenset({"cache", "tmp"})
 class DeployPlan:
     """What a deploy will do: nothing of it has happened yet.
 
-    `tries`: boots it gets to be found good. `trial`: it boots once, and not again unless kept. `prune`: deployments that
+    `etc_place`: the /etc it starts from, from the top level. `tries`: boots it gets to be found good. `trial`: it boots once, and not again unless kept. `prune`: deployments that
     go first, to make room. `newer`: state that a newer version has written. `bad`: why this snapshot was found bad ("").
     """
 
@@ -54,6 +54,7 @@ class DeployPlan:
     initramfs_present: bool
     etc: str
     etc_from: int | None
+    etc_place: str
     merge: EtcMerge
     based_on: int | None
     tries: int = TRIES
@@ -105,13 +106,13 @@ def plan_deploy(
     initramfs_path = f"{KERNELS}/{initramfs.key[:16]}/initramfs" if initramfs else None
     initramfs_present = initramfs_path is not None and store.esp.exists(initramfs_path)
     room = (0 if present else size) + (initramfs.size if initramfs and not initramfs_present else 0)
-    etc, source = _etc_source(store, etc, snapshot.id, current)
+    etc, source, place = _etc_source(store, etc, snapshot.id, current)
     merge = EtcMerge()
     if etc == "merge" and current is not None:
         merge = planned_merge(store, current, snapshot.id, decided)
         _check_asked(merge)
-    check_fstab(store, snapshot.id, fstab_after(store, etc, source, merge, snapshot.id))
-    contract = read_contract(tree, tree / "etc" if source is None else store.deployment_path(source) / "etc")
+    check_fstab(store, snapshot.id, fstab_after(store, etc, place, merge, snapshot.id))
+    contract = read_contract(tree, store.top / place)
     newer = newer_state(store, contract)
     _check_newer(newer, accepted=accept_newer_state)
     mark = bad_snapshots(store).get(snapshot.id)
@@ -127,6 +128,7 @@ def plan_deploy(
         initramfs_present=initramfs_present,
         etc=etc,
         etc_from=source,
+        etc_place=place,
         merge=merge,
         based_on=current.number if current else None,
         tries=1 if trial else tries,
@@ -152,21 +154,23 @@ def _booted_before(store: Store, snapshot_id: int, current: Deployment | None) -
     ]
 
 
-def _etc_source(store: Store, etc: str, snapshot: int, current: Deployment | None) -> tuple[str, int | None]:
-    """The way for /etc, and the deployment whose /etc it starts from."""
-    if current is None:
-        return "new", None
-    if etc == "new":
-        return etc, None
+def _etc_source(store: Store, etc: str, snapshot: int, current: Deployment | None) -> tuple[str, int | None, str]:
+    """The way for /etc, the deployment it starts from, and where that /etc is, from the top level."""
+    pristine = f"snapshots/{snapshot}/tree/etc"
+    if current is None or etc == "new":
+        return "new", None, pristine
     if etc != "old":
-        return etc, current.number
+        return etc, current.number, f"deployments/{current.number}/etc"
     earlier = [item.number for item in store.deployments() if item.snapshot == snapshot]
-    if not earlier:
-        raise UserError(
-            f"snapshot {snapshot} was not deployed before, or its /etc went with its deployment",
-            next_step="choose --etc merge, current or new",
-        )
-    return etc, max(earlier)
+    if earlier:
+        return etc, max(earlier), f"deployments/{max(earlier)}/etc"
+    kept = f"snapshots/{snapshot}/{KEPT_ETC}"
+    if (store.top / kept).is_dir():
+        return etc, None, kept
+    raise UserError(
+        f"snapshot {snapshot} has not run before, so there is no /etc of it",
+        next_step="choose --etc merge, current or new",
+    )
 
 
 def _check_asked(merge: EtcMerge) -> None:

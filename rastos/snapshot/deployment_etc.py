@@ -43,12 +43,12 @@ def build_etc(store: Store, plan: DeployPlan, deployment: Deployment, folder: Pa
     """Make `folder`/etc and the deployment's record. Raises UserError where /etc changed since it was planned."""
     target = folder / "etc"
     tree = store.tree(plan.snapshot)
-    if plan.etc_from is None:
+    if plan.etc == "new":
         subvolume.create(target)
         copy_missing(tree / "etc", target)
         copy_attributes(tree / "etc", target)
     else:
-        subvolume.snapshot(store.deployment_path(plan.etc_from) / "etc", target)
+        subvolume.snapshot(store.top / plan.etc_place, target)
     conflicts = open_conflicts(target)
     if plan.etc == "merge" and plan.based_on is not None:
         base = store.deployment(plan.based_on).snapshot
@@ -86,11 +86,11 @@ def _keep_identity(source: Path, target: Path, policy: Policy) -> None:
             copy_whole(source / path, target / path)
 
 
-def fstab_after(store: Store, plan_etc_way: str, source: int | None, merge: EtcMerge, snapshot: int) -> str:
+def fstab_after(store: Store, way: str, etc_place: str, merge: EtcMerge, snapshot: int) -> str:
     """What fstab will say, before the new /etc is made."""
     tree = store.tree(snapshot) / "etc"
-    place = tree if source is None else store.deployment_path(source) / "etc"
-    if plan_etc_way == "merge":
+    place = store.top / etc_place
+    if way == "merge":
         for item in merge.mixed:
             if item.path == "fstab" and item.text is not None:
                 return item.text

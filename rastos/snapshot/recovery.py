@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rastos.host import write_json
+from rastos.host import exchange, write_json
 
 from . import subvolume
-from .bootentry import ENTRIES, KERNELS, PENDING, parse_entry, parse_name
+from .bootentry import ENTRIES, KERNELS, PENDING, EntryName, parse_entry, parse_name
 from .copying import remove_path
 from .store import Store
 
+KEPT_ETC = "etc"  # in a snapshot's folder
 KEEP = 4  # newest deployments that stay, besides the last one that booted well
 
 
@@ -47,9 +48,7 @@ def _drop_unfinished(store: Store) -> None:
     for path in (store.top / "snapshots").glob(".new-*"):
         drop_folder(path)
     for path in (store.top / "deployments").glob(".new-*"):
-        drop_folder(path)
-    for path in (*store.top.glob("snapshots/*/state/.new-*"), *store.top.glob("state/.new-*")):
-        subvolume.delete(path)
+        subvolume.delete(path) if subvolume.is_subvolume(path) else drop_folder(path)
 
 
 def _finish_keeping(store: Store, number: int) -> None:
@@ -91,6 +90,7 @@ def collect(store: Store, *, keep_kernels: frozenset[str]) -> None:
     keep = {entry.number for entry in [entry for entry in entries if entry.state != "bad"][-KEEP:]} | needed(store)
     for entry in entries:
         if entry.number not in keep:
+            _keep_etc(store, entry)
             store.esp.remove(f"{ENTRIES}/{entry.name}")
     for name in store.esp.list(ENTRIES):
         if name.startswith("rastos-") and name.endswith(PENDING):
@@ -121,6 +121,24 @@ def _remember(store: Store) -> None:
     note_written(store)
 
 
+def _keep_etc(store: Store, entry: EntryName) -> None:
+    """The /etc last used with a snapshot stays with it when its deployment goes, for a rollback with --etc old."""
+    etc = store.deployment_path(entry.number) / "etc"
+    if (entry.state != "good" and not entry.done) or not etc.is_dir():
+        return  # it never ran
+    folder = store.snapshot_path(store.deployment(entry.number).snapshot)
+    if not folder.is_dir():
+        return
+    making = store.top / "deployments" / f".new-etc-{entry.number}"
+    subvolume.delete(making)
+    subvolume.snapshot(etc, making)
+    if (folder / KEPT_ETC).is_dir():
+        exchange(making, folder / KEPT_ETC)
+        subvolume.delete(making)
+    else:
+        os.rename(making, folder / KEPT_ETC)
+
+
 def kernels_wanted(store: Store) -> frozenset[str]:
     """Folders below /rastos on the ESP that some entry of ours starts from: kernels and initramfs."""
     wanted = set()
@@ -138,5 +156,6 @@ def drop_deployment(store: Store, number: int) -> None:
     _remember(store)
     for entry in store.entries():
         if entry.number == number:
+            _keep_etc(store, entry)
             store.esp.remove(f"{ENTRIES}/{entry.name}")
     drop_folder(store.deployment_path(number))

@@ -17,7 +17,6 @@ from .state_contract import ALWAYS_SHARED, Contract
 from .store import Store
 
 MOUNTS = "rastos/state-mounts"  # in /etc: "subvolume TAB target" per line, read by rastos-init
-MAKING = ".new-"  # of what is not complete yet
 FILLED = ".filled"  # beside a snapshot's own state: its generation when it was filled
 
 
@@ -69,7 +68,7 @@ def make_places(store: Store, places: tuple[StatePlace, ...], snapshot: int, fol
         else:
             built, final = store.top / place.subvolume, place.subvolume
         if place.source or not built.is_dir():
-            _fill(store, place, snapshot, built)
+            _fill(store, place, snapshot, built, folder / "making")
         _mount_point(store, place.path, built)
         lines.append(f"{final}\t/{place.path}\n")
     target = own_folder(folder / "etc", "rastos") / MOUNTS.rpartition("/")[2]
@@ -79,11 +78,9 @@ def make_places(store: Store, places: tuple[StatePlace, ...], snapshot: int, fol
         target.unlink(missing_ok=True)
 
 
-def _fill(store: Store, place: StatePlace, snapshot: int, built: Path) -> None:
-    """Complete under another name first: a half-filled subvolume must never be taken for the real one."""
+def _fill(store: Store, place: StatePlace, snapshot: int, built: Path, making: Path) -> None:
+    """Complete in the deployment that is being built first: a half-filled one must never be taken for the real one."""
     built.parent.mkdir(parents=True, exist_ok=True)
-    making = built.with_name(f"{MAKING}{built.name}")
-    subvolume.delete(making)
     if place.source.startswith("snapshots/"):
         subvolume.snapshot(store.top / place.source, making)
     else:

@@ -30,7 +30,6 @@ def bad_snapshots(store: Store) -> dict[int, BadMark]:
     """Those recorded, and those whose boot entry says so now; one that booted well later is bad no more."""
     found = _recorded(store)
     deployments = {item.number: item for item in _deployments(store)}
-    uuids = {item.id: item.uuid for item in store.snapshots()}
     for entry in store.entries():
         made = deployments.get(entry.number)
         if made is None:
@@ -39,11 +38,15 @@ def bad_snapshots(store: Store) -> dict[int, BadMark]:
         if was_bad(entry, made):
             if mark is None or mark.deployment < entry.number:
                 why = f"deployment {entry.number} used up its tries without a good boot"
-                found[made.snapshot] = BadMark(made.snapshot, uuids.get(made.snapshot, ""), entry.number, why, now())
+                found[made.snapshot] = BadMark(made.snapshot, _uuid(store, made.snapshot), entry.number, why, now())
         elif entry.state == "good" and mark is not None and mark.deployment < entry.number:
             del found[made.snapshot]
-    # ids are never reused; a mark whose snapshot has another uuid is of another store's snapshot
-    return {number: mark for number, mark in found.items() if uuids.get(number) in (mark.uuid, "") or not mark.uuid}
+    # ids are never reused, but a store can be copied and go on differently: the uuid tells whether it is the same one
+    return {
+        number: mark
+        for number, mark in found.items()
+        if store.snapshot_path(number).is_dir() and _uuid(store, number) in (mark.uuid, "")
+    }
 
 
 def was_bad(entry: EntryName, made: Deployment) -> bool:
@@ -85,6 +88,14 @@ def _deployments(store: Store) -> list[Deployment]:
             except (IntegrityError, OSError, KeyError, TypeError):
                 continue
     return found
+
+
+def _uuid(store: Store, snapshot: int) -> str:
+    """Of one snapshot, without looking at all others; "" where its metadata is lost."""
+    try:
+        return str(read_json(store.snapshot_path(snapshot) / "snapshot.json")["uuid"])
+    except (OSError, IntegrityError, TypeError, KeyError):
+        return ""
 
 
 def _recorded(store: Store) -> dict[int, BadMark]:

@@ -126,6 +126,24 @@ def test_what_was_found_bad_is_not_chosen_again_unless_named(store: Store) -> No
     assert list(bad_snapshots(store)) == [2], "a good boot clears it"
 
 
+def test_the_etc_last_used_outlives_its_deployment(store: Store) -> None:
+    _deploy(store, 0)
+    _booted(store, 1, good=True)
+    child(store, 0, "second", {})
+    number = _deploy(store, 1)
+    with pytest.raises(UserError, match="has not run before"):
+        child(store, 0, "third", {})
+        plan_deploy(store, 2, etc="old")
+    (store.deployment_path(number) / "etc/app.conf").write_text("used with 1")
+    _booted(store, number, good=False)
+    for _ in range(2):
+        _deploy(store, 0)
+        assert number not in [item.number for item in store.deployments()]
+    number = _deploy(store, 1, etc="old")
+    assert (store.deployment_path(number) / "etc/app.conf").read_text() == "used with 1"
+    assert (store.deployment_path(number) / "etc/rastos/deployment.json").read_text().count(str(number))
+
+
 def _heavy(store: Store, size: int, mark: bytes) -> int:
     with create_session(store, 0, "test") as session:
         fill(session.tree, kernel=mark * size)
