@@ -84,7 +84,7 @@ def plan_etc(base: Path, ours: Path, theirs: Path, *, policy: Policy, tree: Path
     seen = fingerprint(ours)  # before it is read: what changes meanwhile is noticed at the commit
     merge = plan_merge(read_tree(base), read_tree(ours), read_tree(theirs), policy=policy)
     merge = _with_texts(merge, base, ours, theirs)
-    return replace(_with_people(merge, base, ours, theirs, tree), seen=seen)
+    return replace(_with_people(merge, base, ours, theirs, tree, policy), seen=seen)
 
 
 def plan_merge(base: Tree, ours: Tree, theirs: Tree, *, policy: Policy | None = None) -> EtcMerge:
@@ -255,7 +255,7 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def _with_people(merge: EtcMerge, base: Path, ours: Path, theirs: Path, tree: Path) -> EtcMerge:
+def _with_people(merge: EtcMerge, base: Path, ours: Path, theirs: Path, tree: Path, policy: Policy) -> EtcMerge:
     """The databases of people, all together as soon as one of them was changed on both sides."""
     if not merge.entries:
         return merge
@@ -267,6 +267,7 @@ def _with_people(merge: EtcMerge, base: Path, ours: Path, theirs: Path, tree: Pa
         old, mine, new = ({path: _lines(folder / path) for path in ACCOUNTS} for folder in (base, ours, theirs))
         people = merge_accounts(old, mine, new, tree)
         there = [path for path in ACCOUNTS if _plain(ours / path) and _plain(theirs / path)]
+        there = [path for path in there if policy.way(path) in ("merge", "ask")]
         texts += [(path, people.texts[path]) for path in there]
         take = tuple(path for path in take if path not in there)
         details += [EtcConflict(path, why) for path, why in people.conflicts]
