@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from .config_menus import KernelTree, MenuEntry, menus_or_nothing, nearest_tree
     from .config_port import Changed, Gone, Heir, NewOption, PortReport, port_report
     from .config_show import Asked, Option, show_options, who_asked
-    from .fragments import Merged, OptionGroup, Override, Request, find_fragment, merge, option_groups, parse_fragment
+    from .fragments import (
+        Merged,
+        OptionGroup,
+        Override,
+        Request,
+        find_fragment,
+        fragment_files,
+        merge,
+        option_groups,
+        parse_fragment,
+        short_name,
+    )
     from .initramfs import InitramfsModule, InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
     from .jobs import fitting_jobs
     from .kconfig import Dropped, read_config
@@ -62,9 +73,11 @@ _HOMES = {
         "Override",
         "Request",
         "find_fragment",
+        "fragment_files",
         "merge",
         "option_groups",
         "parse_fragment",
+        "short_name",
     ),
     "initramfs": (
         "InitramfsModule",
@@ -185,6 +198,7 @@ __all__ = [
     "find_toolchain",
     "find_vmlinux",
     "fitting_jobs",
+    "fragment_files",
     "kernel_facts",
     "known_module_key",
     "list_sources",
@@ -208,6 +222,7 @@ __all__ = [
     "releases",
     "resolve_config",
     "save_edited",
+    "short_name",
     "show_options",
     "sign_efi",
     "tally",

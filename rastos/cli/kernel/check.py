@@ -32,6 +32,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": None}
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="The kernel of this image, for this image.",
 )
+@click.option("--source", metavar="SOURCE", help="A profile that isn't built: on this kernel (default: apt's newest).")
 @click.option("--as", "profile", metavar="PROFILE", help="With this profile's command line, checks and exceptions.")
 @click.option("--bus", type=click.Choice(_BUSES), multiple=True, help="Disks it has to find; may be repeated.")
 @click.option("--notes", is_flag=True, help="Also what would only be nice to have, and what is meant.")
@@ -44,6 +45,7 @@ def check(
     which: str,
     purposes: tuple[str, ...],
     image: Path | None,
+    source: str | None,
     profile: str | None,
     bus: tuple[str, ...],
     notes: bool,
@@ -65,7 +67,7 @@ def check(
         origin, package, boot = _of_image(app, image, buses)
         facts = Facts(origin.values, origin.version, boot.command_line)
     else:
-        origin = configuration(app, which)
+        origin = configuration(app, which, source)
         package, facts = which, Facts(origin.values, origin.version)
     rules = {"containers": CONTAINERS, "hardening": HARDENING, "boot": boot_needs(boot)}
     known = _profile(app, profile, package)
