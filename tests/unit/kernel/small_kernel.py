@@ -70,6 +70,10 @@ config NET
 
 config SUMS
 \tbool "Checksums"
+\tselect TABLES
+
+config TABLES
+\tbool
 
 choice
 \tprompt "Preemption"
