@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .config_menus import KernelTree, MenuEntry, menus_or_nothing, nearest_tree
     from .config_port import Changed, Gone, Heir, NewOption, PortReport, port_report
     from .config_show import Asked, Option, show_options, who_asked
+    from .distribution import DistributionPlan, distro_kernel, distro_request, plan_distribution
     from .fragments import (
         Merged,
         OptionGroup,
@@ -57,15 +58,43 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "building": ("build",),
-    "config_diff": ("Difference", "compare_configs", "tally"),
-    "config_edit": ("EditedConfig", "Editor", "edit_config", "menu_editor", "save_edited"),
-    "config_menus": ("KernelTree", "MenuEntry", "menus_or_nothing", "nearest_tree"),
-    "config_port": ("Changed", "Gone", "Heir", "NewOption", "PortReport", "port_report"),
+    "config_diff": (
+        "Difference",
+        "compare_configs",
+        "tally",
+    ),
+    "config_edit": (
+        "EditedConfig",
+        "Editor",
+        "edit_config",
+        "menu_editor",
+        "save_edited",
+    ),
+    "config_menus": (
+        "KernelTree",
+        "MenuEntry",
+        "menus_or_nothing",
+        "nearest_tree",
+    ),
+    "config_port": (
+        "Changed",
+        "Gone",
+        "Heir",
+        "NewOption",
+        "PortReport",
+        "port_report",
+    ),
     "config_show": (
         "Asked",
         "Option",
         "show_options",
         "who_asked",
+    ),
+    "distribution": (
+        "DistributionPlan",
+        "distro_kernel",
+        "distro_request",
+        "plan_distribution",
     ),
     "fragments": (
         "Merged",
@@ -156,6 +185,7 @@ __all__ = [
     "BuiltKernel",
     "Changed",
     "Difference",
+    "DistributionPlan",
     "Dropped",
     "EditedConfig",
     "Editor",
@@ -191,6 +221,8 @@ __all__ = [
     "build",
     "built",
     "compare_configs",
+    "distro_kernel",
+    "distro_request",
     "edit_config",
     "explained",
     "find_fragment",
@@ -213,6 +245,7 @@ __all__ = [
     "option_groups",
     "parse_fragment",
     "plan_build",
+    "plan_distribution",
     "plan_initramfs",
     "port_report",
     "profiles",
