@@ -178,6 +178,11 @@ def configure(plan: BuildPlan, log: MakeLog) -> None:
         _make(plan, [plan.profile.base], log=log)
         with (plan.tree / ".config").open("a", encoding="utf-8") as config:
             config.write(plan.requested)
+    complete(plan, log)
+
+
+def complete(plan: BuildPlan, log: MakeLog) -> None:
+    """Let kconfig fill in what the build tree's .config doesn't say, and drop what can't be."""
     _make(plan, ["olddefconfig"], log=log)
 
 
