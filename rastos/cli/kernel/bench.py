@@ -17,6 +17,8 @@ from rastos.cli.options import dry_run_option, json_option
 if TYPE_CHECKING:
     from rastos.installer.bench import BenchResult, Contender, Figure, Measured
 
+_BUSY = 0.8  # load for each processor before the first boot: making the images is a part of it
+
 
 @click.command()
 @click.argument("kernels", nargs=-1, metavar="KERNEL|IMAGE...")
@@ -173,6 +175,10 @@ def _show(app: Application, result: BenchResult) -> None:
     )
     counts = ", ".join(f"{item.name} {item.n}" for item in first.figures if item.n > 2 * result.runs)
     app.out.print(f"operations behind a figure ({first.name}): {counts}")
+    if result.load > _BUSY:
+        app.out.say(
+            f"the host was busy: load {result.load:g} for each processor; spread and ratios are that much worse"
+        )
     for item in result.kernels:
         for failure in item.failures:
             app.out.say(f"\n✗ {item.name}, {failure}")

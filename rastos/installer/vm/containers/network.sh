@@ -23,6 +23,8 @@ ip addr add 192.0.2.1/24 dev rastos2
 ip link set rastos2 up
 ip -n rastos-out addr add 192.0.2.2/24 dev eth0
 ip -n rastos-out link set eth0 up
+# the way back exists without NAT too: so it is the address that shows NAT, not silence
+ip -n rastos-out route add default via 192.0.2.1
 before="$(cat /proc/sys/net/ipv4/ip_forward)"
 echo 1 >/proc/sys/net/ipv4/ip_forward
 nft -f - <<END
