@@ -284,4 +284,4 @@ def test_the_commands(tmp_path: Path) -> None:
     assert (report["rules"], report["hold"], report["missing"]) == (95, 92, 3)
     assert "+ VETH: off → on" in rastos("diff", bad, good)
     assert "no difference" in rastos("diff", good, good)
-    assert "is no profile, built kernel" in rastos("check", "nothing", status=1)
+    assert "is no profile, built kernel, package or configuration file" in rastos("check", "nothing", status=1)
