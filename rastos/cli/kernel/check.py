@@ -59,6 +59,7 @@ def check(
     Example: rastos kernel check production --for hardening --notes
     """
     from rastos.cli.kernel.configuration import configuration
+    from rastos.kernel import distro_request
     from rastos.kernel.checks import CONTAINERS, HARDENING, BootFacts, Facts, boot_needs, hold, running_facts
 
     buses = bus or ("virtio",)
@@ -76,8 +77,8 @@ def check(
     elif known is not None and image is None:
         # without parameters of its own an image decides about them
         facts = Facts(origin.values, origin.version, known.command_line or None)
-        if known.initramfs:
-            rules["boot"] = boot_needs(BootFacts(buses=buses, modules=_WHATEVER_IT_NEEDS))
+    if image is None and (known.initramfs if known else distro_request(_bare(which)) is not None):
+        rules["boot"] = boot_needs(BootFacts(buses=buses, modules=_WHATEVER_IT_NEEDS))
     chosen = purposes or _chosen(which if image is None else "", known)
     meant = known.meant if known else ()
     reports = [hold(name, rules[name], facts, meant) for name in chosen]
@@ -94,6 +95,10 @@ def check(
             _show_public(app, verdict)
     if any(report.missing if strict else report.errors for report in reports):
         raise click.exceptions.Exit(1)
+
+
+def _bare(which: str) -> str:
+    return "distro" if re.fullmatch(_PACKAGE.format("distro"), Path(which).name) else which
 
 
 class _Everything(frozenset[str]):
