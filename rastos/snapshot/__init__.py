@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .diff import Difference, difference
     from .esp import Esp, MountedEsp, MtoolsEsp
     from .kernels import TreeKernel, kernel_release, kernels_in
-    from .metadata import Delta, Deployment, Snapshot
+    from .metadata import Delta, Deployment, Intent, Snapshot
     from .packages import change_packages, plan_packages
     from .removal import delete, plan_delete
     from .rollback import plan_rollback
@@ -30,7 +30,7 @@ _HOMES = {
     "diff": ("Difference", "difference"),
     "esp": ("Esp", "MountedEsp", "MtoolsEsp"),
     "kernels": ("TreeKernel", "kernel_release", "kernels_in"),
-    "metadata": ("Delta", "Deployment", "Snapshot"),
+    "metadata": ("Delta", "Deployment", "Intent", "Snapshot"),
     "packages": ("change_packages", "plan_packages"),
     "removal": ("delete", "plan_delete"),
     "rollback": ("plan_rollback",),
@@ -47,6 +47,7 @@ __all__ = [
     "Deployment",
     "Difference",
     "Esp",
+    "Intent",
     "MountedEsp",
     "MtoolsEsp",
     "Node",

@@ -22,8 +22,25 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class Intent:
+    """What was asked of a snapshot beyond its parent: what a rebase onto a changed parent asks again, in this order."""
+
+    install: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    upgrade: bool = False
+    commands: tuple[tuple[str, ...], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.install or self.remove or self.upgrade or self.commands)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One node of the tree. `id` is never reused; `created` is ISO 8601 UTC; `kernel` the release it boots, or ""."""
+    """One node of the tree. `id` is never reused; `created` is ISO 8601 UTC; `kernel` the release it boots, or "".
+
+    `pinned`: retention never takes it. `stamps`: versions of the state its programs write ("postgresql", "15").
+    `origin`: the uuid of the snapshot it was received from, on another machine.
+    """
 
     id: int
     uuid: str
@@ -36,6 +53,11 @@ class Snapshot:
     packages: int = 0
     package_digest: str = ""
     delta: Delta = field(default_factory=Delta)
+    intent: Intent = field(default_factory=Intent)
+    note: str = ""
+    pinned: bool = False
+    stamps: tuple[tuple[str, str], ...] = ()
+    origin: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As written to snapshot.json."""
@@ -47,7 +69,15 @@ class Snapshot:
         known = {key: value[key] for key in cls.__slots__ if key in value}
         delta = known.get("delta") or {}
         known["delta"] = Delta(**{key: tuple(delta.get(key, ())) for key in ("added", "removed", "changed")})
+        intent = known.get("intent") or {}
+        known["intent"] = Intent(
+            tuple(intent.get("install", ())),
+            tuple(intent.get("remove", ())),
+            bool(intent.get("upgrade")),
+            tuple(tuple(command) for command in intent.get("commands", ())),
+        )
         known["tags"] = tuple(known.get("tags", ()))
+        known["stamps"] = tuple((str(name), str(version)) for name, version in known.get("stamps", ()))
         return cls(**known)
 
 

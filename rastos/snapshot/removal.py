@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 
 from rastos.errors import UserError
-from rastos.host import faults, write_json
+from rastos.host import faults
 
 from . import subvolume
 from .recovery import collect, drop_deployment, kernels_wanted
@@ -52,7 +52,7 @@ def delete(store: Store, plan: DeletePlan) -> None:
         faults.reached("delete.deployment")
     for child in plan.children:
         moved = replace(store.snapshot(child), parent=plan.new_parent)
-        write_json(store.snapshot_path(child) / "snapshot.json", moved.to_json())
+        store.update(moved)
     going = store.top / "snapshots" / f".new-{plan.snapshot}"  # recovery removes what has this name
     os.rename(store.snapshot_path(plan.snapshot), going)
     store.sync()

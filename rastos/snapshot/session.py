@@ -14,7 +14,7 @@ from rastos.host import faults, write_json
 
 from . import subvolume
 from .kernels import kernel_release
-from .metadata import Delta, Snapshot, now
+from .metadata import Delta, Intent, Snapshot, now
 from .store import Store, package_digest, package_names
 
 
@@ -28,8 +28,13 @@ class Session:
         self.tree = folder / "tree"
         self.committed = False
 
-    def commit(self, description: str, *, name: str = "", tags: tuple[str, ...] = ()) -> Snapshot:
-        """Make the tree a read-only snapshot, in one rename; nothing of it is visible before."""
+    def commit(
+        self, description: str, *, name: str = "", tags: tuple[str, ...] = (), intent: Intent | None = None
+    ) -> Snapshot:
+        """Make the tree a read-only snapshot, in one rename; nothing of it is visible before.
+
+        `intent`: what was asked of it, for a later rebase.
+        """
         store = self.store
         if name and (name.isdigit() or name == "latest" or any(item.name == name for item in store.snapshots())):
             raise UserError(
@@ -56,6 +61,7 @@ class Session:
             packages=len(packages),
             package_digest=package_digest(packages),
             delta=_delta(before, packages) if self.base is not None else Delta(),
+            intent=intent or Intent(),
         )
         write_json(building / "snapshot.json", snapshot.to_json())
         faults.reached("snapshot.described")

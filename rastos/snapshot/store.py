@@ -116,6 +116,10 @@ class Store:
         known = ", ".join(str(item.id) + (f" ({item.name})" if item.name else "") for item in every[-8:])
         raise UserError(f"there is no snapshot '{reference}'", next_step=f"snapshots: {known or 'none yet'}")
 
+    def update(self, snapshot: Snapshot) -> None:
+        """Record changed metadata (name, tags, note, parent, ...) of a snapshot that is there, by atomic replace."""
+        write_json(self.snapshot_path(snapshot.id) / "snapshot.json", snapshot.to_json())
+
     # deployments
 
     def deployment_path(self, number: int) -> Path:

@@ -75,6 +75,8 @@ def check(
         facts = Facts(origin.values, origin.version, known.command_line or None)
         if known.initramfs:
             rules["boot"] = boot_needs(BootFacts(buses=buses, modules=_WHATEVER_IT_NEEDS))
+    elif image is None and re.fullmatch(_PACKAGE.format("distro[^_]*"), Path(which).name):
+        rules["boot"] = boot_needs(BootFacts(buses=buses, modules=_WHATEVER_IT_NEEDS))
     chosen = purposes or _chosen(which if image is None else "", known)
     meant = known.meant if known else ()
     reports = [hold(name, rules[name], facts, meant) for name in chosen]
@@ -240,10 +242,11 @@ def configuration(app: Application, which: str) -> ConfigOrigin:
     package = repository.find(which) or repository.find(f"linux-rastos-{which}")
     if package is not None:
         return from_package(package.path)
+    make = "rastos kernel distro" if which == "distro" else f"rastos kernel build --profile {which}"
     names = ", ".join(item.profile for item in built(app.config.cache / "kernel", repository)) or "none"
     raise UserError(
         f"'{which}' is no built kernel, package or configuration file",
-        next_step=f"`rastos kernel build --profile {which}`, a path, or 'running'; built: {names}",
+        next_step=f"`{make}`, a path, or 'running'; built: {names}",
     )
 
 
