@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from .store import BuiltKernel, FurtherPackage, built
     from .toolchain import Toolchain, find_toolchain
+    from .uki import UKI_STUB, UkiParts, make_uki, read_uki
     from .vmlinux import Vmlinux, find_vmlinux, vmlinuz_of
 
 _HOMES = {
@@ -128,6 +129,12 @@ _HOMES = {
         "Toolchain",
         "find_toolchain",
     ),
+    "uki": (
+        "UKI_STUB",
+        "UkiParts",
+        "make_uki",
+        "read_uki",
+    ),
     "vmlinux": (
         "Vmlinux",
         "find_vmlinux",
@@ -163,6 +170,8 @@ __all__ = [
     "SigningKey",
     "Source",
     "Toolchain",
+    "UKI_STUB",
+    "UkiParts",
     "Vmlinux",
     "build",
     "built",
@@ -178,6 +187,7 @@ __all__ = [
     "list_sources",
     "load_profile",
     "merge",
+    "make_uki",
     "module_key",
     "offers",
     "open_source",
@@ -190,6 +200,7 @@ __all__ = [
     "read_config",
     "read_secure_boot_key",
     "read_series",
+    "read_uki",
     "releases",
     "resolve_config",
     "show_options",

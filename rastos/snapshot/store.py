@@ -30,8 +30,8 @@ class Store:
         self.journal = Journal(top / "journal")
 
     @classmethod
-    def initialise(cls, top: Path, esp: Esp, *, root_partuuid: str, cmdline: str) -> Store:
-        """Lay out an empty btrfs as a store."""
+    def initialise(cls, top: Path, esp: Esp, *, root_partuuid: str, cmdline: str, uki: bool = False) -> Store:
+        """Lay out an empty btrfs as a store; `uki`: its deployments boot by unified kernel images."""
         for name in ("snapshots", "deployments", "sessions", "journal", "state"):
             (top / name).mkdir()
         for name in STATE:
@@ -41,6 +41,7 @@ class Store:
             "uuid": str(uuid.uuid4()),
             "root_partuuid": root_partuuid,
             "cmdline": cmdline,
+            "uki": uki,
             "next_snapshot": 0,
             "next_deployment": 1,
         }
