@@ -142,7 +142,7 @@ def create(
     lock, channels = _sources(app, chosen, manifest, repository, locked=locked, bundle=bundle, keyring=keyring)
     request = distro_request(chosen.kernel)
     if request is not None:
-        chosen = replace(chosen, kernel=distro_package(app, request, channels).name)
+        chosen = replace(chosen, kernel=distro_package(app, request, channels, locked=locked).name)
         # there may have been no local channel before
         lock, channels = _sources(app, chosen, manifest, repository, locked=locked, bundle=bundle, keyring=keyring)
     plan = plan_image(

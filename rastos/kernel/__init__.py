@@ -12,7 +12,7 @@ from rastos.surface import first_use
 if TYPE_CHECKING:
     from .building import build
     from .config_show import Asked, Option, show_options, who_asked
-    from .distribution import DistributionPlan, distro_kernel, distro_request, plan_distribution
+    from .distribution import DistributionPlan, distro_kernel, distro_profile, distro_request, plan_distribution
     from .fragments import Merged, OptionGroup, Override, Request, merge, option_groups, parse_fragment
     from .initramfs import InitramfsModule, InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
     from .jobs import fitting_jobs
@@ -53,6 +53,7 @@ _HOMES = {
     "distribution": (
         "DistributionPlan",
         "distro_kernel",
+        "distro_profile",
         "distro_request",
         "plan_distribution",
     ),
@@ -176,6 +177,7 @@ __all__ = [
     "build",
     "built",
     "distro_kernel",
+    "distro_profile",
     "distro_request",
     "explained",
     "find_source",
