@@ -54,11 +54,14 @@ class DeployPlan:
         return asdict(self)
 
 
-def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge", kernel: str = "") -> DeployPlan:
+def plan_deploy(
+    store: Store, snapshot_id: int, *, etc: str = "merge", kernel: str = "", unified: bool | None = None
+) -> DeployPlan:
     """Work out a deploy and check all that could stop it: kernel, init program, space on btrfs and ESP.
 
     `etc`: merge (three-way), current (the running one as it is), old (the last one used with that snapshot) or new
-    (pristine). `kernel`: one of several in it (see `kernels.choose_kernel`). Raises UserError, IntegrityError (parts that don't belong together) or HostError (space).
+    (pristine). `kernel`: one of several in it (see `kernels.choose_kernel`). `unified`: by a unified kernel
+    image from now on, or no longer (None: as this store does). Raises UserError, IntegrityError (parts that don't belong together) or HostError (space).
     """
     if etc not in ETC_WAYS:
         raise UserError(f"unknown way for /etc: '{etc}'", next_step=f"choose one of {', '.join(ETC_WAYS)}")
@@ -69,7 +72,7 @@ def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge", kernel: s
     vmlinuz = _coherent(tree, release or snapshot.kernel, snapshot.id)
     digest = sha256_file(vmlinuz)
     kernel_path = f"{KERNELS}/{digest[:16]}/vmlinuz"
-    unified = bool(store.info.get("uki"))
+    unified = bool(store.info.get("uki")) if unified is None else unified
     # a unified image holds the number of its deployment: no two are the same
     present = not unified and store.esp.exists(kernel_path)
     size = vmlinuz.stat().st_size
@@ -200,6 +203,7 @@ def deploy(
         faults.reached("deploy.entry")
         store.esp.rename(name + PENDING, name)  # the commit point
         faults.reached("deploy.committed")
+        store.set_unified(plan.unified)
         collect(store, keep_kernels=kernels_wanted(store))
         faults.reached("deploy.collected")
         intent.close()

@@ -165,6 +165,12 @@ class Store:
         write_json(self.top / "store.json", self.info)
         return number
 
+    def set_unified(self, unified: bool) -> None:
+        """Whether the next deployments boot by unified kernel images."""
+        if bool(self.info.get("uki")) != unified:
+            self.info["uki"] = unified
+            write_json(self.top / "store.json", self.info)
+
     def sync(self) -> None:
         """Commit the file system."""
         subvolume.sync(self.top)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,17 @@ def test_boots_by_firmware_and_directly(rastos: Rastos, image: Path) -> None:
     report = json.loads(rastos(*words))
     assert report["passed"]
     assert set(report["boots"]) == {"uefi", "direct"}
+
+
+def test_boots_by_a_unified_kernel_image(rastos: Rastos, image: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "uki.qcow2"
+    shutil.copyfile(image, copy)
+    rastos("snapshot", "deploy", "0", "--uki", "--image", copy)
+    # the stub says so by an EFI variable of its own (systemd-stub(7))
+    ask = "test -e /sys/firmware/efi/efivars/StubInfo-* && systemctl is-system-running --wait && cat /proc/cmdline"
+    words = ("image", "boot", "--uefi", "--timeout", SECONDS, "--image", copy, "--", ask)
+    seen = rastos(*words)
+    assert "rastos.deployment=2" in seen.split() and "running" in seen.split()
 
 
 def test_check_knows_that_an_initramfs_will_be_made(rastos: Rastos, image: Path) -> None:

@@ -67,7 +67,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     need("mkfs.btrfs", "mkfs.vfat", "mcopy")
     make_files(tmp_path)
     with mounted_store(tmp_path, fresh=True) as plain:
-        plain.info["uki"] = True
         yield plain
         assert leftovers(plain) == []
 
@@ -77,7 +76,9 @@ def test_a_deploy_boots_by_one_file_that_can_be_signed(store: Store, tmp_path: P
         fill(session.tree)
         session.commit("without the stub")
     with pytest.raises(IntegrityError, match="has no boot stub"):
-        plan_deploy(store, 0)
+        plan_deploy(store, 0, unified=True)
+    deploy(store, plan_deploy(store, 0), Progress())
+    assert not boot_files(store).unified
     with create_session(store, 0, "test") as session:
         (session.tree / UKI_STUB).parent.mkdir(parents=True)
         (session.tree / UKI_STUB).write_bytes(STUB.read_bytes())
@@ -85,8 +86,8 @@ def test_a_deploy_boots_by_one_file_that_can_be_signed(store: Store, tmp_path: P
     words = "req -new -x509 -newkey rsa:2048 -nodes -subj /CN=test -days 2 -keyout".split()
     subprocess.run(["openssl", *words, tmp_path / "key", "-out", tmp_path / "cert"], check=True, capture_output=True)
     pair = read_secure_boot_key(tmp_path / "key", tmp_path / "cert")
-    for number, key in ((1, None), (2, pair)):
-        deploy(store, plan_deploy(store, 1), Progress(), secure_boot=key)
+    for number, key, unified in ((2, None, True), (3, pair, None)):
+        deploy(store, plan_deploy(store, 1, unified=unified), Progress(), secure_boot=key)
         files = boot_files(store)
         assert files.unified and files.deployment == number and f"rastos.deployment={number}" in files.options.split()
         (tmp_path / "uki").write_bytes(store.esp.read(files.kernel_esp_path))
@@ -99,6 +100,10 @@ def test_a_deploy_boots_by_one_file_that_can_be_signed(store: Store, tmp_path: P
         assert found[".osrel"].decode().splitlines()[1].count('"') == 2
     # what an entry names stays, nothing else does
     deploy(store, plan_deploy(store, 1), Progress())
-    named = {parse_entry(store.esp.read(f"{ENTRIES}/{item.name}").decode())["efi"] for item in store.entries()}
-    assert {path.split("/")[2] for path in named} == set(store.esp.list("/rastos"))
+    texts = [parse_entry(store.esp.read(f"{ENTRIES}/{item.name}").decode()) for item in store.entries()]
+    assert ["efi" in values for values in texts] == [False, True, True, True], "once asked for, always"
+    named = {values[key].split("/")[2] for values in texts for key in ("linux", "initrd", "efi") if key in values}
+    assert named == set(store.esp.list("/rastos"))
+    deploy(store, plan_deploy(store, 1, unified=False), Progress())
+    assert not boot_files(store).unified and not plan_deploy(store, 1).unified
     assert isinstance(store.esp, MtoolsEsp) and store.esp.size() == ESP_SIZE

@@ -89,6 +89,7 @@ def _etc_option(function: Any) -> Any:
 @click.argument("reference", metavar="[ID]", default="latest")
 @_etc_option
 @_kernel_option
+@click.option("--uki/--no-uki", default=None, help="From now on by unified kernel images, or no longer.")
 @secure_boot_options
 @image_option
 @dry_run_option
@@ -99,6 +100,7 @@ def deploy(
     reference: str,
     etc: str,
     kernel: str,
+    uki: bool | None,
     secure_boot_key: Path | None,
     secure_boot_cert: Path | None,
     image: Path | None,
@@ -109,7 +111,7 @@ def deploy(
     from rastos.snapshot import plan_deploy
 
     with opened_store(app, image, writable=not dry_run, purpose="deploy a snapshot") as store:
-        plan = plan_deploy(store, store.snapshot(reference).id, etc=etc, kernel=kernel)
+        plan = plan_deploy(store, store.snapshot(reference).id, etc=etc, kernel=kernel, unified=uki)
         _deploying(app, store, plan, dry_run=dry_run, as_json=as_json, secure_boot=(secure_boot_key, secure_boot_cert))
 
 
