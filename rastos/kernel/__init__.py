@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .config_menus import KernelTree, MenuEntry, menus_or_nothing, nearest_tree
     from .config_port import Changed, Gone, Heir, NewOption, PortReport, port_report
     from .config_show import Asked, Option, show_options, who_asked
-    from .distribution import DistributionPlan, distro_kernel, distro_request, plan_distribution
+    from .distribution import DistributionPlan, distro_kernel, distro_profile, distro_request, plan_distribution
     from .fragments import (
         Merged,
         OptionGroup,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     )
     from .store import BuiltKernel, FurtherPackage, built
     from .toolchain import Toolchain, find_toolchain
+    from .uki import UKI_STUB, UkiParts, make_uki, read_uki
     from .vmlinux import Vmlinux, find_vmlinux, vmlinuz_of
 
 _HOMES = {
@@ -93,6 +94,7 @@ _HOMES = {
     "distribution": (
         "DistributionPlan",
         "distro_kernel",
+        "distro_profile",
         "distro_request",
         "plan_distribution",
     ),
@@ -172,6 +174,12 @@ _HOMES = {
         "Toolchain",
         "find_toolchain",
     ),
+    "uki": (
+        "UKI_STUB",
+        "UkiParts",
+        "make_uki",
+        "read_uki",
+    ),
     "vmlinux": (
         "Vmlinux",
         "find_vmlinux",
@@ -217,11 +225,14 @@ __all__ = [
     "SigningKey",
     "Source",
     "Toolchain",
+    "UKI_STUB",
+    "UkiParts",
     "Vmlinux",
     "build",
     "built",
     "compare_configs",
     "distro_kernel",
+    "distro_profile",
     "distro_request",
     "edit_config",
     "explained",
@@ -235,6 +246,7 @@ __all__ = [
     "known_module_key",
     "list_sources",
     "load_profile",
+    "make_uki",
     "menu_editor",
     "menus_or_nothing",
     "merge",
@@ -252,6 +264,7 @@ __all__ = [
     "read_config",
     "read_secure_boot_key",
     "read_series",
+    "read_uki",
     "releases",
     "resolve_config",
     "save_edited",
