@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from rastos.errors import UserError
-from rastos.host import faults, sha256_file, working_directory
-from rastos.kernel import InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
+from rastos.host import faults, sha256_file
+from rastos.kernel import InitramfsPlan, SecureBootKey, plan_initramfs
 from rastos.progress import Progress
 
 from .bootentry import ENTRIES, KERNELS, PENDING, TRIES, entry_name, kernel_options, write_entry
+from .bootfiles import boot_stub, kernel_command_line, put_initramfs, put_kernel
 from .copying import copy_attributes, copy_missing
 from .deployment_checks import Prunable, check_command_line, check_fstab, check_kernel, check_root, plan_room
 from .deployment_etc import build_etc, fstab_after, planned_merge, say_updated
@@ -52,6 +51,7 @@ class DeployPlan:
     initramfs: InitramfsPlan | None
     initramfs_path: str | None
     initramfs_present: bool
+    unified: bool
     etc: str
     etc_from: int | None
     etc_place: str
@@ -76,6 +76,7 @@ def plan_deploy(
     *,
     etc: str = "merge",
     kernel: str = "",
+    unified: bool | None = None,
     tries: int = TRIES,
     trial: bool = False,
     prune: bool = False,
@@ -85,7 +86,8 @@ def plan_deploy(
     """Work out a deploy and check all that could stop it: kernel, init program, command line, fstab, space, state.
 
     `etc`: merge (three-way), current (the running one as it is), old (the last one used with that snapshot) or new
-    (pristine). `kernel`: one of several in it (see `kernels.choose_kernel`). `decided`: paths of /etc whose side was named (ours or theirs). Raises UserError, IntegrityError (parts that
+    (pristine). `kernel`: one of several in it (see `kernels.choose_kernel`). `unified`: by a unified kernel image from
+    now on, or no longer (None: as this store does). `decided`: paths of /etc whose side was named (ours or theirs). Raises UserError, IntegrityError (parts that
     don't belong together) or HostError (space).
     """
     if etc not in ETC_WAYS:
@@ -98,12 +100,14 @@ def plan_deploy(
     release = choose_kernel(kernels_in(tree), kernel, _booted_before(store, snapshot.id, current))
     vmlinuz = check_kernel(tree, release or snapshot.kernel, snapshot.id)
     kernel_path = f"{KERNELS}/{sha256_file(vmlinuz)[:16]}/vmlinuz"
-    present = store.esp.exists(kernel_path)
-    size = vmlinuz.stat().st_size
+    unified = bool(store.info.get("uki")) if unified is None else unified
+    # a unified image holds the number of its deployment: no two are the same
+    present = not unified and store.esp.exists(kernel_path)
+    size = vmlinuz.stat().st_size + (boot_stub(tree, snapshot.id).stat().st_size if unified else 0)
     initramfs = plan_initramfs(tree, release)
     check_root(tree, release, snapshot.id, initramfs)
     check_command_line(store, tree, release)
-    initramfs_path = f"{KERNELS}/{initramfs.key[:16]}/initramfs" if initramfs else None
+    initramfs_path = f"{KERNELS}/{initramfs.key[:16]}/initramfs" if initramfs and not unified else None
     initramfs_present = initramfs_path is not None and store.esp.exists(initramfs_path)
     room = (0 if present else size) + (initramfs.size if initramfs and not initramfs_present else 0)
     etc, source, place = _etc_source(store, etc, snapshot.id, current)
@@ -126,6 +130,7 @@ def plan_deploy(
         initramfs=initramfs,
         initramfs_path=initramfs_path,
         initramfs_present=initramfs_present,
+        unified=unified,
         etc=etc,
         etc_from=source,
         etc_place=place,
@@ -190,8 +195,13 @@ def _check_newer(newer: tuple[NewerState, ...], *, accepted: bool) -> None:
         )
 
 
-def deploy(store: Store, plan: DeployPlan, progress: Progress) -> Deployment:
-    """Carry a plan out. At every instant at least one boot entry starts a complete deployment."""
+def deploy(
+    store: Store, plan: DeployPlan, progress: Progress, *, secure_boot: SecureBootKey | None = None
+) -> Deployment:
+    """Carry a plan out. At every instant at least one boot entry starts a complete deployment.
+
+    `secure_boot` signs a unified kernel image; a kernel by itself is signed when it is built.
+    """
     with progress.step(f"Deploying snapshot {plan.snapshot}") as step:
         number = store.take_number("deployment")
         intent = store.journal.begin("deploy", deployment=number, snapshot=plan.snapshot)
@@ -215,16 +225,25 @@ def deploy(store: Store, plan: DeployPlan, progress: Progress) -> Deployment:
         os.rename(folder, store.deployment_path(number))
         store.sync()
         faults.reached("deploy.synced")
-        if not store.esp.exists(plan.kernel_path):
-            store.esp.write(plan.kernel_path, store.tree(plan.snapshot) / "usr/lib/modules" / plan.kernel / "vmlinuz")
+        title, options = entry_words(store, deployment)
+        kernel = put_kernel(store, plan, title, options, progress, secure_boot)
         faults.reached("deploy.kernel")
-        _put_initramfs(store, plan, progress)
+        put_initramfs(store, plan, progress)
         faults.reached("deploy.initramfs")
+        text = write_entry(
+            number=number,
+            title=title,
+            kernel=kernel,
+            options=options,
+            initrd=plan.initramfs_path,
+            unified=plan.unified,
+        )
         name = f"{ENTRIES}/{entry_name(number, plan.tries)}"
-        store.esp.put(name + PENDING, entry_text(store, deployment, plan.kernel_path, plan.initramfs_path).encode())
+        store.esp.put(name + PENDING, text.encode())
         faults.reached("deploy.entry")
         store.esp.rename(name + PENDING, name)  # the commit point
         faults.reached("deploy.committed")
+        store.set_unified(plan.unified)
         collect(store, keep_kernels=kernels_wanted(store))
         faults.reached("deploy.collected")
         intent.close()
@@ -234,9 +253,9 @@ def deploy(store: Store, plan: DeployPlan, progress: Progress) -> Deployment:
     return deployment
 
 
-def entry_text(store: Store, deployment: Deployment, kernel: str, initrd: str | None) -> str:
-    """The boot entry of a deployment. One on trial is not marked good by itself: it boots once."""
-    words = str(kernel_facts(store.tree(deployment.snapshot), deployment.kernel).get("command_line", ""))
+def entry_words(store: Store, deployment: Deployment) -> tuple[str, str]:
+    """Title and command line of a deployment. One on trial is not marked good by itself: it boots once."""
+    words = kernel_command_line(store.tree(deployment.snapshot), deployment.kernel)
     # the kernel's profile first: the image's own parameters come after it and win
     cmdline = " ".join(filter(None, (words, store.info["cmdline"], TRIAL if deployment.trial else "")))
     options = kernel_options(
@@ -246,23 +265,7 @@ def entry_text(store: Store, deployment: Deployment, kernel: str, initrd: str | 
         cmdline=cmdline,
     )
     what = deployment.description or f"snapshot {deployment.snapshot}"
-    title = f"rastOS {deployment.number}: {what}" + (" (trial)" if deployment.trial else "")
-    return write_entry(number=deployment.number, title=title, kernel=kernel, options=options, initrd=initrd)
-
-
-def _put_initramfs(store: Store, plan: DeployPlan, progress: Progress) -> None:
-    """On the ESP under the name of its content, before anything names it."""
-    if plan.initramfs is None or plan.initramfs_path is None or store.esp.exists(plan.initramfs_path):
-        return
-    with (
-        progress.step("Initramfs") as step,
-        working_directory(Path(tempfile.gettempdir()), "rastos-initramfs-") as place,
-    ):
-        size = write_initramfs(plan.initramfs, store.tree(plan.snapshot), place / "initramfs")
-        store.esp.write(plan.initramfs_path, place / "initramfs")
-        step.outcome = f"{len(plan.initramfs.modules)} modules, {size / 1e6:.1f} MB"
-        if plan.initramfs.missing:
-            step.note(f"the kernel has no {', '.join(plan.initramfs.missing)}", "warning")
+    return f"rastOS {deployment.number}: {what}" + (" (trial)" if deployment.trial else ""), options
 
 
 def _seed_state(store: Store, snapshot: int) -> None:

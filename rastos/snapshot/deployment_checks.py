@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rastos.errors import HostError, IntegrityError
-from rastos.kernel import InitramfsPlan, kernel_facts, read_config
+from rastos.kernel import InitramfsPlan, read_config
 
-from .bootentry import ENTRIES, parse_entry, parse_name
+from .bootentry import ENTRIES, boot_paths, parse_entry, parse_name
+from .bootfiles import kernel_command_line
 from .recovery import needed
 from .state_contract import ALWAYS_SHARED, NEVER
 from .store import Store
@@ -73,7 +74,7 @@ def check_root(tree: Path, release: str, number: int, initramfs: InitramfsPlan |
 
 def check_command_line(store: Store, tree: Path, release: str) -> None:
     """No parameter of the image or the kernel's profile may name another root than the boot entry. IntegrityError."""
-    facts = str(kernel_facts(tree, release).get("command_line", ""))
+    facts = kernel_command_line(tree, release)
     for source, line in (("the kernel's profile", facts), ("the image", str(store.info["cmdline"]))):
         wrong = [word for word in line.split() if word.partition("=")[0] in DECIDED]
         if wrong:
@@ -168,8 +169,7 @@ def _prunable(store: Store, number: int, going: set[int]) -> Prunable:
     others: set[str] = set()
     for name, text in store.esp.read_all(ENTRIES).items():
         entry = parse_name(name)
-        values = parse_entry(text.decode(errors="replace"))
-        paths = {values[key] for key in ("linux", "initrd") if key in values}
+        paths = set(boot_paths(parse_entry(text.decode(errors="replace"))))
         if entry is not None and entry.number in going:
             theirs |= paths if entry.number == number else set()
         elif entry is not None:

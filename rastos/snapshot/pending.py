@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from rastos.errors import UserError
 from rastos.host import faults, write_json
 
-from .bootentry import ENTRIES, PENDING, EntryName, entry_name, parse_entry
-from .deployment import entry_text
+from .bootentry import ENTRIES, PENDING, EntryName, boot_paths, entry_name, parse_entry, write_entry
+from .deployment import entry_words
 from .metadata import Deployment
 from .recovery import collect, drop_deployment, kernels_wanted
 from .store import Store
@@ -143,7 +143,15 @@ def keep(store: Store, plan: KeepPlan) -> Deployment:
     faults.reached("keep.journaled")
     if plan.left is not None:
         values = parse_entry(store.esp.read(f"{ENTRIES}/{plan.entry}").decode())
-        text = entry_text(store, made, values["linux"], values.get("initrd"))
+        title, options = entry_words(store, made)
+        text = write_entry(
+            number=number,
+            title=title,
+            kernel=boot_paths(values)[0],
+            options=options,
+            initrd=values.get("initrd"),
+            unified="efi" in values,
+        )
         store.esp.put(name + PENDING, text.encode())
         faults.reached("keep.entry")
         store.esp.rename(name + PENDING, name)

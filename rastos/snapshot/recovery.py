@@ -13,7 +13,7 @@ from typing import Any
 from rastos.host import exchange, write_json
 
 from . import subvolume
-from .bootentry import ENTRIES, KERNELS, PENDING, EntryName, parse_entry, parse_name
+from .bootentry import ENTRIES, KERNELS, PENDING, EntryName, boot_paths, parse_entry, parse_name
 from .copying import remove_path
 from .store import Store
 
@@ -145,9 +145,8 @@ def kernels_wanted(store: Store) -> frozenset[str]:
     for name, text in store.esp.read_all(ENTRIES).items():
         if parse_name(name) is None:
             continue
-        values = parse_entry(text.decode(errors="replace"))
-        paths = (values.get("linux", ""), values.get("initrd", ""))
-        wanted |= {path.removeprefix(KERNELS + "/").partition("/")[0] for path in paths if path}
+        paths = boot_paths(parse_entry(text.decode(errors="replace")))
+        wanted |= {path.removeprefix(KERNELS + "/").partition("/")[0] for path in paths}
     return frozenset(wanted)
 
 

@@ -10,7 +10,7 @@ import click
 
 from rastos.cli import render
 from rastos.cli.app import Application
-from rastos.cli.options import dry_run_option, image_option, json_option
+from rastos.cli.options import dry_run_option, image_option, json_option, secure_boot_options, secure_boot_pair
 from rastos.cli.snapshot.places import opened_store
 
 if TYPE_CHECKING:
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
-def _deploying(app: Application, store: Store, plan: DeployPlan, *, dry_run: bool, as_json: bool) -> None:
+def _deploying(
+    app: Application,
+    store: Store,
+    plan: DeployPlan,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    secure_boot: tuple[Path | None, Path | None],
+) -> None:
     from rastos.snapshot import deploy
 
     if not as_json or not dry_run:
@@ -28,7 +36,7 @@ def _deploying(app: Application, store: Store, plan: DeployPlan, *, dry_run: boo
         if as_json:
             app.out.json(plan.to_json())
         return
-    made = deploy(store, plan, app.progress)
+    made = deploy(store, plan, app.progress, secure_boot=secure_boot_pair(*secure_boot))
     if as_json:
         app.out.json(made.to_json())
     else:
@@ -46,6 +54,7 @@ def _show_deploy(app: Application, plan: DeployPlan) -> None:
         where = (
             "already on the ESP" if plan.initramfs_present else f"at most {render.size(plan.initramfs.size)} to the ESP"
         )
+        where = "in the unified kernel image" if plan.unified else where
         app.out.say(f"  initramfs {len(plan.initramfs.modules)} modules, {where}")
     _show_etc(app, plan)
     for place in plan.state:
@@ -98,7 +107,12 @@ def _options(function: Command) -> Command:
                 metavar="PATH=SIDE",
                 help="A path of /etc follows this side: ours or theirs. May be given several times.",
             ),
-            click.option("--kernel", default="", help="Which kernel of several: its release, package or profile."),
+            click.option(
+                "--kernel",
+                default="",
+                metavar="NAME",
+                help="Which of its kernels: release, package or profile (default: the one booted so far, else the newest).",
+            ),
             click.option("--try", "trial", is_flag=True, help="Boot it once; then the one before, unless it is kept."),
             click.option(
                 "--tries",
@@ -135,6 +149,8 @@ def _planned(decided: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any
 @click.command()
 @click.argument("reference", metavar="[ID]", required=False)
 @_options
+@click.option("--uki/--no-uki", "unified", default=None, help="From now on by unified kernel images, or no longer.")
+@secure_boot_options
 @image_option
 @dry_run_option
 @json_option
@@ -144,6 +160,8 @@ def deploy(
     /,
     reference: str | None,
     decided: tuple[str, ...],
+    secure_boot_key: Path | None,
+    secure_boot_cert: Path | None,
     image: Path | None,
     dry_run: bool,
     as_json: bool,
@@ -155,12 +173,13 @@ def deploy(
     with opened_store(app, image, writable=not dry_run, purpose="deploy a snapshot") as store:
         chosen = newest_usable(store) if reference is None else store.snapshot(reference)
         plan = plan_deploy(store, chosen.id, **_planned(decided, options))
-        _deploying(app, store, plan, dry_run=dry_run, as_json=as_json)
+        _deploying(app, store, plan, dry_run=dry_run, as_json=as_json, secure_boot=(secure_boot_key, secure_boot_cert))
 
 
 @click.command()
 @click.argument("reference", metavar="[ID]", required=False)
 @_options
+@secure_boot_options
 @image_option
 @dry_run_option
 @json_option
@@ -170,6 +189,8 @@ def rollback(
     /,
     reference: str | None,
     decided: tuple[str, ...],
+    secure_boot_key: Path | None,
+    secure_boot_cert: Path | None,
     image: Path | None,
     dry_run: bool,
     as_json: bool,
@@ -180,4 +201,4 @@ def rollback(
 
     with opened_store(app, image, writable=not dry_run, purpose="roll back") as store:
         plan = plan_rollback(store, reference, **_planned(decided, options))
-        _deploying(app, store, plan, dry_run=dry_run, as_json=as_json)
+        _deploying(app, store, plan, dry_run=dry_run, as_json=as_json, secure_boot=(secure_boot_key, secure_boot_cert))
