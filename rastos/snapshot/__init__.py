@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .tree import Node, grow
 
 _HOMES = {
-<<<<<<< HEAD
     "bootentry": (
         "BootFiles",
         "boot_files",
@@ -63,16 +62,6 @@ _HOMES = {
         "delete",
         "plan_delete",
     ),
-=======
-    "bootentry": ("BootFiles", "boot_files"),
-    "deployment": ("DeployPlan", "deploy", "plan_deploy"),
-    "diff": ("Difference", "difference"),
-    "esp": ("Esp", "MountedEsp", "MtoolsEsp"),
-    "kernels": ("TreeKernel", "kernel_release", "kernels_in"),
-    "metadata": ("Delta", "Deployment", "Intent", "Snapshot"),
-    "packages": ("change_packages", "plan_packages"),
-    "removal": ("delete", "plan_delete"),
->>>>>>> e8fbf646cece10c95cc5ddfba67d1291c085cd23
     "rollback": ("plan_rollback",),
     "session": (
         "Session",
