@@ -147,7 +147,7 @@ def _contenders(app: Application, names: tuple[str, ...], profile: str) -> Itera
             channels = open_channels(manifest, cache=app.config.cache, repository=repository)
             package, request = name, distro_request(name)
             if request is not None:
-                package = distro_package(app, request, channels).name
+                package = distro_package(app, request, channels, locked=False).name
                 # there may have been no local channel before
                 channels = open_channels(manifest, cache=app.config.cache, repository=repository)
             chosen = replace(load_image_profile(profile, app.config.profile_folders), kernel=package, format="qcow2")
