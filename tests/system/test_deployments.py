@@ -72,7 +72,8 @@ def test_pending_ones_are_shown_and_taken_back(store: Store) -> None:
     _deploy(store, 1, tries=5)
     state = boot_state(store)
     assert [item.deployment for item in state.pending] == [3, 2] and state.pending[0].tries == 5
-    assert (state.next and state.next.number, state.fallback and state.fallback.number) == (3, 1)
+    found = [item and item.number for item in (state.booted, state.next, state.fallback, state.good)]
+    assert found == [None, 3, 2, 1]
     with pytest.raises(UserError, match="1 is not pending"):
         plan_cancel(store, 1)
     cancel(store, plan_cancel(store))

@@ -33,6 +33,7 @@ def pending(app: Application, image: Path | None, as_json: bool) -> None:
                 "booted": state.booted,
                 "next": state.next,
                 "fallback": state.fallback,
+                "good": state.good,
                 "pending": list(state.pending),
                 "bad": bad,
             }
@@ -42,6 +43,7 @@ def pending(app: Application, image: Path | None, as_json: bool) -> None:
         app.out.print(f"  runs      {_words(state.booted)}")
     app.out.print(f"  next      {_words(state.next)}")
     app.out.print(f"  fallback  {_words(state.fallback)}")
+    app.out.print(f"  good      {_words(state.good)}")
     for item in state.pending:
         how = "boots once" if item.trial else f"{item.tries} tries left" + (f", {item.done} used" if item.done else "")
         app.out.print(
