@@ -25,19 +25,60 @@ if TYPE_CHECKING:
     from .tree import Node, grow
 
 _HOMES = {
-    "bootentry": ("BootFiles", "boot_files"),
-    "deployment": ("DeployPlan", "deploy", "plan_deploy"),
-    "diff": ("Difference", "difference"),
-    "esp": ("Esp", "MountedEsp", "MtoolsEsp"),
-    "kernels": ("TreeKernel", "kernel_release", "kernels_in"),
-    "metadata": ("Delta", "Deployment", "Intent", "Snapshot"),
-    "packages": ("change_packages", "plan_packages"),
-    "removal": ("delete", "plan_delete"),
+    "bootentry": (
+        "BootFiles",
+        "boot_files",
+    ),
+    "deployment": (
+        "DeployPlan",
+        "deploy",
+        "plan_deploy",
+    ),
+    "diff": (
+        "Difference",
+        "difference",
+    ),
+    "esp": (
+        "Esp",
+        "MountedEsp",
+        "MtoolsEsp",
+    ),
+    "kernels": (
+        "TreeKernel",
+        "kernel_release",
+        "kernels_in",
+    ),
+    "metadata": (
+        "Delta",
+        "Deployment",
+        "Intent",
+        "Snapshot",
+    ),
+    "packages": (
+        "change_packages",
+        "plan_packages",
+    ),
+    "removal": (
+        "delete",
+        "plan_delete",
+    ),
     "rollback": ("plan_rollback",),
-    "session": ("Session", "create_session", "create_snapshot"),
+    "session": (
+        "Session",
+        "create_session",
+        "create_snapshot",
+    ),
     "store": ("Store",),
-    "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
-    "tree": ("Node", "grow"),
+    "swap": (
+        "SwapPlace",
+        "changed_tree",
+        "opened_place",
+        "why_not_swapped",
+    ),
+    "tree": (
+        "Node",
+        "grow",
+    ),
 }
 
 __all__ = [

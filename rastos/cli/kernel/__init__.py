@@ -19,8 +19,10 @@ COMMANDS = {
     "check": ("check", "check", "A configuration against containers, attacks, and what boots an image."),
     "module": ("module", "module", "Modules from outside the kernel's tree, as packages."),
     "sign-module": ("module", "sign_module", "Sign modules for a kernel built here."),
+    "bench": ("bench", "bench", "Kernels booted and measured side by side, and compared over time."),
     "debug": ("debug", "debug", "A kernel in QEMU with the gdb stub, and the line for gdb."),
-    "diff": ("check", "diff", "What differs between two configurations."),
+    "config": ("config", "config", "A configuration's options: show, edit, compare, take to another version."),
+    "diff": ("config.diff", "diff", "What differs between two configurations."),
 }
 
 
