@@ -29,13 +29,17 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class BootState:
-    """What runs (None for an image), boots next, is started when that fails, booted well last; what waits, newest first."""
+    """What runs (None for an image), boots next, is started when that fails, booted well last; what waits, newest first.
+
+    `tried`: trials that have had their one boot.
+    """
 
     booted: Deployment | None
     next: Deployment | None
     fallback: Deployment | None
     good: Deployment | None
     pending: tuple[Pending, ...]
+    tried: tuple[Pending, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ def boot_state(store: Store) -> BootState:
         fallback=store.deployment(usable[1]) if len(usable) > 1 else None,
         good=store.deployment(max(good)) if good else None,
         pending=tuple(_pending(store, entry) for entry in waiting),
+        tried=tuple(item for entry in entries if entry.state == "bad" if (item := _pending(store, entry)).trial),
     )
 
 

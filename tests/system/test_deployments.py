@@ -97,6 +97,7 @@ def test_a_trial_boots_once_and_stays_only_when_kept(store: Store) -> None:
     store.esp.rename(f"{ENTRIES}/{name}", f"{ENTRIES}/rastos-2+0-1.conf")
     current = store.current()
     assert current is not None and current.number == 1, "the next boot is the one before again"
+    assert [item.deployment for item in boot_state(store).tried] == [2]
     assert bad_snapshots(store) == {}, "to have booted once is no verdict"
     keep(store, plan_keep(store, 2))
     assert store.esp.list(ENTRIES) == ["rastos-1.conf", "rastos-2.conf"]

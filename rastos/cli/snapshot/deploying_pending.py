@@ -35,6 +35,7 @@ def pending(app: Application, image: Path | None, as_json: bool) -> None:
                 "fallback": state.fallback,
                 "good": state.good,
                 "pending": list(state.pending),
+                "tried": list(state.tried),
                 "bad": bad,
             }
         )
@@ -48,6 +49,10 @@ def pending(app: Application, image: Path | None, as_json: bool) -> None:
         how = "boots once" if item.trial else f"{item.tries} tries left" + (f", {item.done} used" if item.done else "")
         app.out.print(
             f"  pending   deployment {item.deployment}: snapshot {item.snapshot}, {how}, {render.age(item.created)}"
+        )
+    for item in state.tried:
+        app.out.print(
+            f"  tried     deployment {item.deployment}: snapshot {item.snapshot}; `rastos snapshot keep` lets it stay"
         )
     for mark in bad:
         app.out.print(f"  bad       snapshot {mark.snapshot}: {mark.why}")
