@@ -12,7 +12,7 @@ from rastos.package import LocalRepository, PackageMetadata, write_package
 
 SOURCES = {name: Path(__file__).with_name("init") / f"rastos-{name}.c" for name in ("init", "initramfs")}
 NAME = "rastos-init"
-SERIES = 3  # raised with every change of the source, so that a later program has a larger version
+SERIES = 4  # raised with every change of the source, so that a later program has a larger version
 FLAGS = ("-Os", "-static", "-Wall", "-Wl,--build-id=none", "-s")
 
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .repository_server import serving
     from .resolve import Question
     from .target import Target, target_for
+    from .text_merge import MergedText, merge_text
     from .transaction import Result, apply_plan
     from .tree_digest import Difference, Leaf, digest_of_leaves, digest_of_tree, manifest_of_tree, tree_differences
     from .trust import ChannelKey, channel_keys, refresh_keys, with_keys
@@ -194,6 +195,7 @@ _HOMES = {
         "Target",
         "target_for",
     ),
+    "text_merge": ("MergedText", "merge_text"),
     "transaction": (
         "Result",
         "apply_plan",
@@ -254,6 +256,7 @@ __all__ = [
     "Manifest",
     "ManifestHook",
     "Merge",
+    "MergedText",
     "Orphans",
     "Owner",
     "PackageChange",
@@ -303,6 +306,7 @@ __all__ = [
     "make_lock",
     "manifest_of_tree",
     "merge_config",
+    "merge_text",
     "open_channels",
     "open_decompressed",
     "owners",

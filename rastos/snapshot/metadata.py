@@ -83,7 +83,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A snapshot made bootable: its own /etc and boot entry. `etc` says how its /etc came about."""
+    """A snapshot made bootable: its own /etc and boot entry. `etc` says how its /etc came about.
+
+    `trial`: it was to boot once, and not again unless somebody keeps it.
+    """
 
     number: int
     snapshot: int
@@ -92,6 +95,7 @@ class Deployment:
     kernel: str
     etc: str
     conflicts: tuple[str, ...] = ()
+    trial: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As written to deployment.json."""

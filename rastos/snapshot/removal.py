@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from rastos.errors import UserError
 from rastos.host import faults
 
-from . import subvolume
-from .recovery import collect, drop_deployment, kernels_wanted
+from .recovery import collect, drop_deployment, drop_folder, kernels_wanted
 from .store import Store
 
 
@@ -57,10 +56,7 @@ def delete(store: Store, plan: DeletePlan) -> None:
     os.rename(store.snapshot_path(plan.snapshot), going)
     store.sync()
     faults.reached("delete.hidden")
-    subvolume.delete(going / "tree")
-    for rest in going.iterdir():
-        rest.unlink()
-    going.rmdir()
+    drop_folder(going)
     if plan.deployments:
         collect(store, keep_kernels=kernels_wanted(store))
     store.sync()

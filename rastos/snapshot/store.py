@@ -23,10 +23,11 @@ FORMAT = 1
 class Store:
     """An opened store. Whoever opens it for writing holds the lock on the image (or the system)."""
 
-    def __init__(self, top: Path, esp: Esp, info: dict[str, Any]) -> None:
+    def __init__(self, top: Path, esp: Esp, info: dict[str, Any], *, booted: int | None = None) -> None:
         self.top = top
         self.esp = esp
         self.info = info
+        self.booted = booted  # the deployment that runs now; None for the store of an image file
         self.journal = Journal(top / "journal")
 
     @classmethod
@@ -49,7 +50,7 @@ class Store:
         return cls(top, esp, info)
 
     @classmethod
-    def open(cls, top: Path, esp: Esp, *, writable: bool) -> Store:
+    def open(cls, top: Path, esp: Esp, *, writable: bool, booted: int | None = None) -> Store:
         """Open a store; for writing, whatever a dead command left is finished or undone first.
 
         Raises UserError where there is none, IntegrityError where it is of a later format.
@@ -64,7 +65,7 @@ class Store:
             raise IntegrityError(
                 f"store of format {info.get('format')}", next_step="use the rastos version that made it"
             )
-        store = cls(top, esp, info)
+        store = cls(top, esp, info, booted=booted)
         if writable:
             from .recovery import recover
 

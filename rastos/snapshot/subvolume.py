@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ from typing import Any
 import btrfsutil
 
 from rastos.errors import HostError
+
+FS_INFO = 0x8400941F  # _IOR(BTRFS_IOCTL_MAGIC, 31, struct btrfs_ioctl_fs_info_args), linux/btrfs.h
 
 
 def create(path: Path) -> None:
@@ -46,6 +50,22 @@ def is_btrfs_subvolume(path: Path) -> bool:
 def identity(path: Path) -> str:
     """The subvolume's UUID: it stays the same under every name."""
     return bytes(_call(btrfsutil.subvolume_info, path, os.fspath(path)).uuid).hex()
+
+
+def file_system(path: Path) -> str:
+    """The id of the btrfs that a path lies on, as /sys/fs/btrfs names it (btrfs-ioctl(2), BTRFS_IOC_FS_INFO)."""
+    answer = bytearray(1024)  # struct btrfs_ioctl_fs_info_args: max_id, num_devices, fsid, ...
+    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(number, FS_INFO, answer)
+    finally:
+        os.close(number)
+    return str(uuid.UUID(bytes=bytes(answer[16:32])))
+
+
+def generation(path: Path) -> int:
+    """The transaction that changed the subvolume last, as far as it is committed."""
+    return int(_call(btrfsutil.subvolume_info, path, os.fspath(path)).generation)
 
 
 def delete(path: Path) -> None:

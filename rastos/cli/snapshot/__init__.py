@@ -16,6 +16,10 @@ COMMANDS = {
     "diff": ("comparing", "diff", "What differs between two snapshots: packages, /etc, files, kernel."),
     "deploy": ("deploying", "deploy", "Make a snapshot the next system to boot; the one before stays."),
     "rollback": ("deploying", "rollback", "Go back to the snapshot that booted before, or to the one named."),
+    "pending": ("deploying_pending", "pending", "What boots next, what starts when that fails, what was found bad."),
+    "cancel": ("deploying_pending", "cancel", "Take a pending deployment back."),
+    "keep": ("deploying_pending", "keep", "Let a deployment count as good, and stay."),
+    "etc": ("etc", "etc", "The /etc of a deployment: what differs, conflicts, bringing files back."),
     "delete": ("removing", "delete", "Delete a snapshot and the deployments that start it."),
 }
 

@@ -1,4 +1,4 @@
-"""Which store a command works on."""
+"""Which store a command works on: an image file's, or the running system's."""
 
 from __future__ import annotations
 
@@ -16,9 +16,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened_store(app: Application, image: Path | None, *, writable: bool, purpose: str) -> Iterator[Store]:
-    """The store of an image file for the length of the block; `purpose` is shown to whoever waits for its lock."""
+    """The store of the image named; else, on a system that rastos deployed, its own; else that of the newest image.
+
+    `purpose` is shown to whoever waits for the lock.
+    """
+    from rastos.snapshot import Store, booted_deployment, opened_running
+
+    if image is None and booted_deployment() is not None:
+        with opened_running(writable=writable, purpose=purpose) as store:
+            yield store
+        return
     from rastos.installer import open_image
-    from rastos.snapshot import Store
 
     with open_image(chosen_image(image, app.config.output), writable=writable, purpose=purpose) as opened:
         yield Store.open(opened.top, opened.esp, writable=writable)
