@@ -10,6 +10,7 @@ from pathlib import Path
 from . import subvolume
 from .bootentry import ENTRIES, KERNELS, PENDING, parse_entry
 from .store import Store
+from .unfinished import finish
 
 KEEP = 4  # newest deployments that stay, besides the last one that booted well
 
@@ -17,6 +18,7 @@ KEEP = 4  # newest deployments that stay, besides the last one that booted well
 def recover(store: Store) -> None:
     """Bring the store to the state before or after each unfinished operation."""
     intents = store.journal.open_intents()
+    finish(store, intents)
     _drop_unfinished(store)
     if intents:
         collect(store, keep_kernels=kernels_wanted(store))
@@ -40,6 +42,8 @@ def _drop_unfinished(store: Store) -> None:
 
 
 def _drop(folder: Path, name: str) -> None:
+    if not folder.is_dir():
+        return
     subvolume.delete(folder / name)
     for rest in folder.iterdir():
         rest.unlink()
