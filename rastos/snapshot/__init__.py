@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .deployment import DeployPlan, deploy, plan_deploy
     from .diff import SECTIONS, Difference, PackageChange, ValueChange, difference
     from .esp import Esp, MountedEsp, MtoolsEsp
+    from .kernels import TreeKernel, kernel_release, kernels_in
     from .metadata import Delta, Deployment, Intent, Snapshot
     from .orphans import Finding, examine, mend
     from .packages import change_packages, plan_packages
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .schedule import EXAMPLE, Schedule, parse_schedule
     from .session import Session, create_session
     from .sizes import Sizes, known_sizes, measured_sizes
-    from .store import Store, kernel_release
+    from .store import Store
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
     from .tree import Node, Tree, ancestors, descendants, grow
 
@@ -71,6 +72,11 @@ _HOMES = {
         "Esp",
         "MountedEsp",
         "MtoolsEsp",
+    ),
+    "kernels": (
+        "TreeKernel",
+        "kernel_release",
+        "kernels_in",
     ),
     "metadata": (
         "Delta",
@@ -129,10 +135,7 @@ _HOMES = {
         "known_sizes",
         "measured_sizes",
     ),
-    "store": (
-        "Store",
-        "kernel_release",
-    ),
+    "store": ("Store",),
     "swap": (
         "SwapPlace",
         "changed_tree",
@@ -175,6 +178,7 @@ __all__ = [
     "Store",
     "SwapPlace",
     "Tree",
+    "TreeKernel",
     "ValueChange",
     "Verdict",
     "ancestors",
@@ -194,6 +198,7 @@ __all__ = [
     "examine",
     "grow",
     "kernel_release",
+    "kernels_in",
     "known_sizes",
     "last_good",
     "marks_of",

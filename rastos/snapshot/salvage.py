@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import subvolume
+from .kernels import kernel_release
 from .metadata import NO_DELTA, Snapshot, delta_between
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def salvaged(store: Store, number: int) -> Snapshot | None:
 
 def from_subvolume(store: Store, number: int) -> Snapshot:
     """What the subvolume alone tells; its own uuid stands for the one that is lost."""
-    from .store import kernel_release, package_digest, package_names
+    from .store import package_digest, package_names
 
     tree = store.tree(number)
     facts = subvolume.facts(tree)

@@ -12,9 +12,10 @@ from pathlib import Path
 from rastos.host import faults, write_json
 
 from . import subvolume
+from .kernels import kernel_release
 from .metadata import Delta, Intent, Snapshot, delta_between, now
 from .references import check_name
-from .store import Store, kernel_release, package_digest, package_names
+from .store import Store, package_digest, package_names
 
 
 class Session:

@@ -251,15 +251,6 @@ def _parsed(value: Any, number: int) -> Snapshot | None:
     return item if item.id == number else None
 
 
-def kernel_release(tree: Path) -> str:
-    """The newest kernel release in a tree that has its vmlinuz; "" where there is none."""
-    modules = tree / "usr/lib/modules"
-    if not modules.is_dir():
-        return ""
-    found = [path.name for path in modules.iterdir() if (path / "vmlinuz").is_file()]
-    return max(found, key=_version_key, default="")
-
-
 def package_names(tree: Path) -> dict[str, str]:
     """Installed packages, name to version as libalpm records it (folders of the local database)."""
     local = tree / DATABASE / "local"
@@ -284,9 +275,3 @@ def explicitly_installed(tree: Path, names: Iterable[str]) -> tuple[str, ...]:
 def package_digest(packages: dict[str, str]) -> str:
     """One digest over all packages and versions."""
     return digest_of(*(f"{name} {version}" for name, version in sorted(packages.items())))
-
-
-def _version_key(release: str) -> list[tuple[int, str]]:
-    import re
-
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[a-z]+", release)]
