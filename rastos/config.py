@@ -31,6 +31,7 @@ class Config:
     jobs: int = _setting("parallel jobs for builds", "RASTOS_JOBS")
     kernel_mirror: str = _setting("where kernel.org's releases are fetched from", "RASTOS_KERNEL_MIRROR")
     kept_trees: int = _setting("old trees kept beside a btrfs folder for undo", "RASTOS_KEPT_TREES")
+    retention: str = _setting("which snapshots `rastos snapshot prune` keeps", "RASTOS_RETENTION")
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -47,7 +48,7 @@ class Config:
 
 NAMES = tuple(item.name for item in fields(Config) if item.name != "origins")
 
-_TEXTS = ("kernel_mirror",)
+_TEXTS = ("kernel_mirror", "retention")
 # settings that are numbers: the least one, and what it counts
 _LEAST = {"jobs": 1, "kept_trees": 0}
 _MEANING = {"jobs": "the number of parallel jobs", "kept_trees": "the number of old trees to keep"}
@@ -64,6 +65,7 @@ def defaults(*, root: bool, home: Path, project: Path, cores: int) -> dict[str, 
         "jobs": cores,
         "kernel_mirror": "https://cdn.kernel.org/pub/linux/kernel",
         "kept_trees": 5,
+        "retention": "",
     }
 
 
@@ -101,6 +103,7 @@ def load(
         jobs=numbers["jobs"],
         kernel_mirror=str(values["kernel_mirror"]),
         kept_trees=numbers["kept_trees"],
+        retention=str(values["retention"]),
         origins=origins,
     )
 

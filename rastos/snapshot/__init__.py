@@ -11,33 +11,60 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from .bootentry import BootFiles, boot_files
+    from .copies import (
+        CopyPlan,
+        ReparentPlan,
+        copy_snapshots,
+        create_snapshot,
+        plan_clone_tree,
+        plan_copy,
+        plan_reparent,
+        reparent,
+    )
     from .deployment import DeployPlan, deploy, plan_deploy
     from .deployment_checks import Prunable, check_kernel
-    from .diff import Difference, difference
+    from .diff import SECTIONS, Difference, PackageChange, ValueChange, difference
     from .esp import Esp, MountedEsp, MtoolsEsp
     from .etc_change import EtcChange, change_etc, plan_push, plan_resolve, plan_restore
     from .etc_files import EtcDifference, EtcState, etc_path, etc_state, text_difference
     from .etc_merge import EtcConflict, EtcMerge
     from .kernels import TreeKernel, kernel_release, kernels_in
     from .metadata import Delta, Deployment, Intent, Snapshot
+    from .orphans import Finding, examine, mend
     from .packages import change_packages, plan_packages
+    from .path_history import PathChange, path_log
     from .pending import BootState, CancelPlan, KeepPlan, Pending, boot_state, cancel, keep, plan_cancel, plan_keep
-    from .removal import delete, plan_delete
+    from .protection import booted_snapshot, last_good, marks_of, protected, proven
+    from .references import check_name, check_tag, matching
+    from .removal import DeletePlan, delete, plan_delete
+    from .retention import PrunePlan, Verdict, plan_prune, prune
     from .rollback import plan_rollback
     from .running import booted_deployment, opened_running
-    from .session import Session, create_session, create_snapshot
+    from .schedule import EXAMPLE, Schedule, parse_schedule
+    from .session import Session, create_session
+    from .sizes import Sizes, known_sizes, measured_sizes
     from .state_contract import Contract, StatePath, read_contract, read_stamps
     from .state_places import StatePlace
     from .state_written import NewerState, Written, written_versions
     from .store import Store
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
-    from .tree import Node, grow
+    from .tree import Node, Tree, ancestors, descendants, grow
     from .verdicts import BadMark, bad_snapshots, mark_bad, newest_usable
 
 _HOMES = {
     "bootentry": (
         "BootFiles",
         "boot_files",
+    ),
+    "copies": (
+        "CopyPlan",
+        "ReparentPlan",
+        "copy_snapshots",
+        "create_snapshot",
+        "plan_clone_tree",
+        "plan_copy",
+        "plan_reparent",
+        "reparent",
     ),
     "deployment": (
         "DeployPlan",
@@ -50,6 +77,9 @@ _HOMES = {
     ),
     "diff": (
         "Difference",
+        "PackageChange",
+        "SECTIONS",
+        "ValueChange",
         "difference",
     ),
     "esp": (
@@ -75,16 +105,29 @@ _HOMES = {
         "EtcConflict",
         "EtcMerge",
     ),
-    "kernels": ("TreeKernel", "kernel_release", "kernels_in"),
+    "kernels": (
+        "TreeKernel",
+        "kernel_release",
+        "kernels_in",
+    ),
     "metadata": (
         "Delta",
         "Deployment",
         "Intent",
         "Snapshot",
     ),
+    "orphans": (
+        "Finding",
+        "examine",
+        "mend",
+    ),
     "packages": (
         "change_packages",
         "plan_packages",
+    ),
+    "path_history": (
+        "PathChange",
+        "path_log",
     ),
     "pending": (
         "BootState",
@@ -97,19 +140,47 @@ _HOMES = {
         "plan_cancel",
         "plan_keep",
     ),
+    "protection": (
+        "booted_snapshot",
+        "last_good",
+        "marks_of",
+        "protected",
+        "proven",
+    ),
+    "references": (
+        "check_name",
+        "check_tag",
+        "matching",
+    ),
     "removal": (
+        "DeletePlan",
         "delete",
         "plan_delete",
+    ),
+    "retention": (
+        "PrunePlan",
+        "Verdict",
+        "plan_prune",
+        "prune",
     ),
     "rollback": ("plan_rollback",),
     "running": (
         "booted_deployment",
         "opened_running",
     ),
+    "schedule": (
+        "EXAMPLE",
+        "Schedule",
+        "parse_schedule",
+    ),
     "session": (
         "Session",
         "create_session",
-        "create_snapshot",
+    ),
+    "sizes": (
+        "Sizes",
+        "known_sizes",
+        "measured_sizes",
     ),
     "state_contract": (
         "Contract",
@@ -132,6 +203,9 @@ _HOMES = {
     ),
     "tree": (
         "Node",
+        "Tree",
+        "ancestors",
+        "descendants",
         "grow",
     ),
     "verdicts": (
@@ -148,67 +222,104 @@ __all__ = [
     "BootState",
     "CancelPlan",
     "Contract",
+    "CopyPlan",
+    "DeletePlan",
     "Delta",
     "DeployPlan",
     "Deployment",
     "Difference",
+    "EXAMPLE",
     "Esp",
     "EtcChange",
     "EtcConflict",
     "EtcDifference",
     "EtcMerge",
     "EtcState",
+    "Finding",
     "Intent",
     "KeepPlan",
     "MountedEsp",
     "MtoolsEsp",
     "NewerState",
     "Node",
+    "PackageChange",
+    "PathChange",
     "Pending",
     "Prunable",
+    "PrunePlan",
+    "ReparentPlan",
+    "SECTIONS",
+    "Schedule",
     "Session",
+    "Sizes",
     "Snapshot",
     "StatePath",
     "StatePlace",
     "Store",
     "SwapPlace",
+    "Tree",
     "TreeKernel",
+    "ValueChange",
+    "Verdict",
     "Written",
+    "ancestors",
     "bad_snapshots",
     "boot_files",
     "boot_state",
     "booted_deployment",
+    "booted_snapshot",
     "cancel",
     "change_etc",
     "change_packages",
     "changed_tree",
     "check_kernel",
+    "check_name",
+    "check_tag",
+    "copy_snapshots",
     "create_session",
     "create_snapshot",
     "delete",
     "deploy",
+    "descendants",
     "difference",
     "etc_path",
     "etc_state",
+    "examine",
     "grow",
     "keep",
     "kernel_release",
     "kernels_in",
+    "known_sizes",
+    "last_good",
     "mark_bad",
+    "marks_of",
+    "matching",
+    "measured_sizes",
+    "mend",
     "newest_usable",
     "opened_place",
     "opened_running",
+    "parse_schedule",
+    "path_log",
     "plan_cancel",
+    "plan_clone_tree",
+    "plan_copy",
     "plan_delete",
     "plan_deploy",
     "plan_keep",
     "plan_packages",
+    "plan_prune",
     "plan_push",
+    "plan_reparent",
     "plan_resolve",
     "plan_restore",
     "plan_rollback",
+    "protected",
+    "proven",
+    "prune",
     "read_contract",
     "read_stamps",
+    "reparent",
     "text_difference",
     "why_not_swapped",
     "written_versions",

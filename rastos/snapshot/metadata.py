@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
 
@@ -32,6 +33,15 @@ class Intent:
 
     def __bool__(self) -> bool:
         return bool(self.install or self.remove or self.upgrade or self.commands)
+
+    def then(self, later: Intent) -> Intent:
+        """Both in one: what a snapshot asks of its grandparent once the parent between them is gone."""
+        return Intent(
+            (*(name for name in self.install if name not in (*later.remove, *later.install)), *later.install),
+            (*(name for name in self.remove if name not in (*later.install, *later.remove)), *later.remove),
+            self.upgrade or later.upgrade,
+            (*self.commands, *later.commands),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +75,41 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Snapshot:
-        """From snapshot.json; unknown keys of later versions are ignored."""
-        known = {key: value[key] for key in cls.__slots__ if key in value}
-        delta = known.get("delta") or {}
-        known["delta"] = Delta(**{key: tuple(delta.get(key, ())) for key in ("added", "removed", "changed")})
-        intent = known.get("intent") or {}
-        known["intent"] = Intent(
-            tuple(intent.get("install", ())),
-            tuple(intent.get("remove", ())),
-            bool(intent.get("upgrade")),
-            tuple(tuple(command) for command in intent.get("commands", ())),
-        )
-        known["tags"] = tuple(known.get("tags", ()))
-        known["stamps"] = tuple((str(name), str(version)) for name, version in known.get("stamps", ()))
+        """From snapshot.json; unknown keys of later versions are ignored.
+
+        Raises ValueError, TypeError or KeyError where it is not what rastos writes: files are edited by hand as well.
+        """
+        known = {key: value[key] for key in SNAPSHOT_KEYS if key in value}
+        for key, kinds in _KINDS.items():
+            if not isinstance(known[key], kinds) or isinstance(known[key], bool):
+                raise TypeError(f"{key} is {known[key]!r}")
+        datetime.fromisoformat(known["created"])
+        delta, intent, tags, stamps = (known.get(key) for key in ("delta", "intent", "tags", "stamps"))
+        known["delta"] = Delta(**{key: _names(delta.get(key, ())) for key in DELTA_KEYS}) if delta else NO_DELTA
+        known["intent"] = _intent(intent) if intent else NO_INTENT
+        known["tags"] = _names(tags) if tags else ()
+        known["stamps"] = tuple((str(name), str(version)) for name, version in stamps) if stamps else ()
+        known["pinned"] = bool(known.get("pinned"))
         return cls(**known)
+
+
+SNAPSHOT_KEYS = tuple(item.name for item in fields(Snapshot))
+DELTA_KEYS = tuple(item.name for item in fields(Delta))
+NO_DELTA, NO_INTENT = Delta(), Intent()
+_KINDS: dict[str, type | tuple[type, ...]] = {"id": int, "uuid": str, "parent": (int, NoneType), "created": str}
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError(f"{value!r} is not a list")
+    return tuple(map(str, value))
+
+
+def _intent(value: dict[str, Any]) -> Intent:
+    commands = tuple(_names(command) for command in value.get("commands", ()))
+    return Intent(
+        _names(value.get("install", ())), _names(value.get("remove", ())), bool(value.get("upgrade")), commands
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +143,12 @@ class Deployment:
 def now() -> str:
     """The time, as recorded."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def delta_between(before: dict[str, str], after: dict[str, str]) -> Delta:
+    """What `after` has more, fewer and in another version: package names to versions."""
+    return Delta(
+        added=tuple(sorted(after.keys() - before.keys())),
+        removed=tuple(sorted(before.keys() - after.keys())),
+        changed=tuple(sorted(name for name in after.keys() & before.keys() if after[name] != before[name])),
+    )

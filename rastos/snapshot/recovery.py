@@ -16,6 +16,7 @@ from . import subvolume
 from .bootentry import ENTRIES, KERNELS, PENDING, EntryName, boot_paths, parse_entry, parse_name
 from .copying import remove_path
 from .store import Store
+from .unfinished import finish
 
 KEPT_ETC = "etc"  # in a snapshot's folder
 KEEP = 4  # newest deployments that stay, besides the last one that booted well
@@ -24,6 +25,7 @@ KEEP = 4  # newest deployments that stay, besides the last one that booted well
 def recover(store: Store) -> None:
     """Bring the store to the state before or after each unfinished operation."""
     intents = store.journal.open_intents()
+    finish(store, intents)
     _drop_unfinished(store)
     for intent in intents:
         if intent.operation == "keep":
@@ -72,7 +74,9 @@ def _drop_half_files(store: Store, detail: dict[str, Any]) -> None:
 
 
 def drop_folder(folder: Path) -> None:
-    """Remove a folder of the store with the files and subvolumes in it."""
+    """Remove a folder of the store with the files and subvolumes in it; one that is not there is no error."""
+    if not folder.is_dir():
+        return
     for path in folder.iterdir():
         if path.is_symlink() or not path.is_dir():
             path.unlink()

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rastos.errors import UserError
 from rastos.host import faults, write_json
 
 from . import subvolume
 from .kernels import kernel_release
-from .metadata import Delta, Intent, Snapshot, now
+from .metadata import Delta, Intent, Snapshot, delta_between, now
+from .references import check_name
 from .store import Store, package_digest, package_names
 
 
@@ -36,10 +36,8 @@ class Session:
         `intent`: what was asked of it, for a later rebase.
         """
         store = self.store
-        if name and (name.isdigit() or name == "latest" or any(item.name == name for item in store.snapshots())):
-            raise UserError(
-                f"the name '{name}' can't be used", next_step="choose one that no snapshot has, not a number"
-            )
+        if name:
+            check_name(store, name)
         number = store.take_number("snapshot")
         building = store.top / "snapshots" / f".new-{number}"
         building.mkdir()
@@ -60,13 +58,14 @@ class Session:
             kernel=kernel_release(building / "tree"),
             packages=len(packages),
             package_digest=package_digest(packages),
-            delta=_delta(before, packages) if self.base is not None else Delta(),
+            delta=delta_between(before, packages) if self.base is not None else Delta(),
             intent=intent or Intent(),
         )
         write_json(building / "snapshot.json", snapshot.to_json())
         faults.reached("snapshot.described")
         os.rename(building, store.snapshot_path(number))
         store.sync()
+        store.remember(snapshot)
         faults.reached("snapshot.committed")
         self.committed = True
         return snapshot
@@ -96,17 +95,3 @@ def create_session(store: Store, base: int | None, purpose: str) -> Iterator[Ses
     finally:
         session.discard()
         folder.with_suffix(".json").unlink(missing_ok=True)
-
-
-def create_snapshot(store: Store, base: int, description: str, *, name: str = "") -> Snapshot:
-    """A child of `base` with the same content, to be changed later or to mark a point."""
-    with create_session(store, base, "create a snapshot") as session:
-        return session.commit(description, name=name)
-
-
-def _delta(before: dict[str, str], after: dict[str, str]) -> Delta:
-    return Delta(
-        added=tuple(sorted(after.keys() - before.keys())),
-        removed=tuple(sorted(before.keys() - after.keys())),
-        changed=tuple(sorted(name for name in after.keys() & before.keys() if after[name] != before[name])),
-    )

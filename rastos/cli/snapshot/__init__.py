@@ -8,19 +8,30 @@ from rastos.cli.lazy import LazyGroup
 
 # command: (module, attribute, one line of help); in the order in which they are used
 COMMANDS = {
-    "list": ("tree", "list_", "List the snapshots."),
-    "tree": ("tree", "tree", "The snapshots as a tree: what boots next, what changed, how old."),
+    "list": ("tree", "list_", "List the snapshots; search them."),
+    "tree": ("tree", "tree", "The snapshots as a tree: what runs, what boots next, what changed, how big."),
     "show": ("tree", "show", "One snapshot in detail."),
-    "create": ("tree", "create", "A child of a snapshot with the same content."),
+    "create": ("shaping", "create", "A child of a snapshot with the same content."),
+    "branch": ("shaping", "branch", "A child with a name: the beginning of a branch."),
+    "clone": ("shaping", "clone", "A copy as the root of a new tree, or in another place of this one."),
+    "clone-tree": ("shaping", "clone_tree", "A snapshot with all its descendants as a new tree."),
+    "reparent": ("shaping", "reparent", "Move a snapshot with all below it under another parent."),
+    "describe": ("describing", "describe", "Description, name and note of a snapshot."),
+    "tag": ("describing", "tag", "Give a snapshot tags or take them away."),
+    "pin": ("describing", "pin", "Keep a snapshot whatever retention says."),
+    "unpin": ("describing", "unpin", "Let retention decide again."),
     "run": ("changing", "run", "Packages or a command on a private copy, kept only when complete."),
-    "diff": ("comparing", "diff", "What differs between two snapshots: packages, /etc, files, kernel."),
+    "diff": ("comparing", "diff", "What differs between two snapshots: packages, kernel, services, /etc, files."),
+    "log": ("comparing", "log", "In which snapshots a path appeared, changed or went."),
     "deploy": ("deploying", "deploy", "Make a snapshot the next system to boot; the one before stays."),
     "rollback": ("deploying", "rollback", "Go back to the snapshot that booted before, or to the one named."),
     "pending": ("deploying_pending", "pending", "What boots next, what starts when that fails, what was found bad."),
     "cancel": ("deploying_pending", "cancel", "Take a pending deployment back."),
     "keep": ("deploying_pending", "keep", "Let a deployment count as good, and stay."),
     "etc": ("etc", "etc", "The /etc of a deployment: what differs, conflicts, bringing files back."),
-    "delete": ("removing", "delete", "Delete a snapshot and the deployments that start it."),
+    "delete": ("removing", "delete", "Delete snapshots and the deployments that start them."),
+    "prune": ("retention", "prune", "Delete what a schedule no longer keeps."),
+    "doctor": ("retention", "doctor", "What is lost, left over or foreign in a store; --fix mends what is safe."),
 }
 
 
