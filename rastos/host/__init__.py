@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rastos.host.mounts import bound, mount_points, mounted, overlaid, run_in_root, system_mounts
     from rastos.host.namespace import private_mounts
     from rastos.host.privilege import Privilege, require_root
+    from rastos.host.pseudoterminal import interact_in_root
     from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
 
 _HOMES = {
@@ -57,6 +58,7 @@ _HOMES = {
     "mounts": ("bound", "mount_points", "mounted", "overlaid", "run_in_root", "system_mounts"),
     "namespace": ("private_mounts",),
     "privilege": ("Privilege", "require_root"),
+    "pseudoterminal": ("interact_in_root",),
     "system_package_list": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
 }
 
@@ -83,6 +85,7 @@ __all__ = [
     "fetch_if_changed",
     "find_program",
     "how_to_install",
+    "interact_in_root",
     "locked",
     "mount_points",
     "mounted",

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from .diff import Difference, difference
     from .esp import Esp, MountedEsp, MtoolsEsp
     from .metadata import Delta, Deployment, Intent, Snapshot
-    from .packages import change_packages, plan_packages
+    from .packages import PackageSource, change_packages, plan_packages, words_of
+    from .rebase import plan_rebase, plan_sync
+    from .rebase_files import session_files
+    from .recursive import NodeChange, NodeResult, TreeChange, change_many, plan_recursive
     from .removal import delete, plan_delete
     from .rollback import plan_rollback
-    from .session import Session, create_session, create_snapshot
+    from .session import Session, create_session, create_snapshot, discard_session, open_session
+    from .session_programs import run_in_session, shell_in_session
+    from .session_record import SessionRecord, check_session_name, kept_session, kept_sessions
     from .store import Store, kernel_release
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
     from .tree import Node, grow
@@ -29,10 +34,15 @@ _HOMES = {
     "diff": ("Difference", "difference"),
     "esp": ("Esp", "MountedEsp", "MtoolsEsp"),
     "metadata": ("Delta", "Deployment", "Intent", "Snapshot"),
-    "packages": ("change_packages", "plan_packages"),
+    "packages": ("PackageSource", "change_packages", "plan_packages", "words_of"),
+    "rebase": ("plan_rebase", "plan_sync"),
+    "rebase_files": ("session_files",),
+    "recursive": ("NodeChange", "NodeResult", "TreeChange", "change_many", "plan_recursive"),
     "removal": ("delete", "plan_delete"),
     "rollback": ("plan_rollback",),
-    "session": ("Session", "create_session", "create_snapshot"),
+    "session": ("Session", "create_session", "create_snapshot", "discard_session", "open_session"),
+    "session_programs": ("run_in_session", "shell_in_session"),
+    "session_record": ("SessionRecord", "check_session_name", "kept_session", "kept_sessions"),
     "store": ("Store", "kernel_release"),
     "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
     "tree": ("Node", "grow"),
@@ -49,26 +59,44 @@ __all__ = [
     "MountedEsp",
     "MtoolsEsp",
     "Node",
+    "NodeChange",
+    "NodeResult",
+    "PackageSource",
     "Session",
+    "SessionRecord",
     "Snapshot",
     "Store",
     "SwapPlace",
+    "TreeChange",
     "boot_files",
+    "change_many",
     "change_packages",
     "changed_tree",
+    "check_session_name",
     "create_session",
     "create_snapshot",
     "delete",
     "deploy",
     "difference",
+    "discard_session",
     "grow",
+    "kept_session",
+    "kept_sessions",
     "kernel_release",
+    "open_session",
     "opened_place",
     "plan_delete",
     "plan_deploy",
     "plan_packages",
+    "plan_rebase",
+    "plan_recursive",
     "plan_rollback",
+    "plan_sync",
+    "run_in_session",
+    "session_files",
+    "shell_in_session",
     "why_not_swapped",
+    "words_of",
 ]
 
 

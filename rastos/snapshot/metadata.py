@@ -23,15 +23,32 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What was asked of a snapshot beyond its parent: what a rebase onto a changed parent asks again, in this order."""
+    """What was asked of a snapshot beyond its parent: what a rebase onto a changed parent asks again, in this order.
+
+    `network`: its commands had it. `files`: files were changed by hand too, which nothing but the files themselves tells.
+    """
 
     install: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     upgrade: bool = False
     commands: tuple[tuple[str, ...], ...] = ()
+    network: bool = False
+    files: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.install or self.remove or self.upgrade or self.commands)
+        return bool(self.install or self.remove or self.upgrade or self.commands or self.files)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Intent:
+        """From a record; what is not there is not asked."""
+        return cls(
+            tuple(value.get("install", ())),
+            tuple(value.get("remove", ())),
+            bool(value.get("upgrade")),
+            tuple(tuple(command) for command in value.get("commands", ())),
+            bool(value.get("network")),
+            bool(value.get("files")),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +56,8 @@ class Snapshot:
     """One node of the tree. `id` is never reused; `created` is ISO 8601 UTC; `kernel` the release it boots, or "".
 
     `pinned`: retention never takes it. `stamps`: versions of the state its programs write ("postgresql", "15").
-    `origin`: the uuid of the snapshot it was received from, on another machine.
+    `origin`: the uuid of the snapshot it was received from, on another machine. `succeeds`: the snapshot whose place it
+    took, with its name and tags: it was made from it by a rebase, or by a change of a whole branch.
     """
 
     id: int
@@ -58,6 +76,7 @@ class Snapshot:
     pinned: bool = False
     stamps: tuple[tuple[str, str], ...] = ()
     origin: str = ""
+    succeeds: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As written to snapshot.json."""
@@ -69,13 +88,7 @@ class Snapshot:
         known = {key: value[key] for key in cls.__slots__ if key in value}
         delta = known.get("delta") or {}
         known["delta"] = Delta(**{key: tuple(delta.get(key, ())) for key in ("added", "removed", "changed")})
-        intent = known.get("intent") or {}
-        known["intent"] = Intent(
-            tuple(intent.get("install", ())),
-            tuple(intent.get("remove", ())),
-            bool(intent.get("upgrade")),
-            tuple(tuple(command) for command in intent.get("commands", ())),
-        )
+        known["intent"] = Intent.from_json(known.get("intent") or {})
         known["tags"] = tuple(known.get("tags", ()))
         known["stamps"] = tuple((str(name), str(version)) for name, version in known.get("stamps", ()))
         return cls(**known)

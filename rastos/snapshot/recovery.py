@@ -16,7 +16,10 @@ KEEP = 4  # newest deployments that stay, besides the last one that booted well
 
 def recover(store: Store) -> None:
     """Bring the store to the state before or after each unfinished operation."""
+    from .session_recovery import settle_sessions
+
     intents = store.journal.open_intents()
+    settle_sessions(store, intents)
     _drop_unfinished(store)
     if intents:
         collect(store, keep_kernels=kernels_wanted(store))
@@ -25,14 +28,7 @@ def recover(store: Store) -> None:
 
 
 def _drop_unfinished(store: Store) -> None:
-    """Sessions of dead processes and things that never got their final name."""
-    sessions = store.top / "sessions"
-    for path in sessions.iterdir() if sessions.is_dir() else ():
-        # whoever opened this store for writing holds its lock: no other session can be alive
-        if path.is_dir():
-            _drop(path, "tree")
-        else:
-            path.unlink()
+    """Things that never got their final name."""
     for path in (store.top / "snapshots").glob(".new-*"):
         _drop(path, "tree")
     for path in (store.top / "deployments").glob(".new-*"):
