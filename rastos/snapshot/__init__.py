@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .deployment import DeployPlan, deploy, plan_deploy
     from .diff import Difference, difference
     from .esp import Esp, MountedEsp, MtoolsEsp
+    from .kernels import TreeKernel, kernel_release, kernels_in
     from .metadata import Delta, Deployment, Intent, Snapshot
     from .packages import PackageSource, change_packages, plan_packages, words_of
     from .rebase import plan_rebase, plan_sync
@@ -24,28 +25,91 @@ if TYPE_CHECKING:
     from .session import Session, create_session, create_snapshot, discard_session, open_session
     from .session_programs import run_in_session, shell_in_session
     from .session_record import SessionRecord, check_session_name, kept_session, kept_sessions
-    from .store import Store, kernel_release
+    from .store import Store
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
     from .tree import Node, grow
 
 _HOMES = {
-    "bootentry": ("BootFiles", "boot_files"),
-    "deployment": ("DeployPlan", "deploy", "plan_deploy"),
-    "diff": ("Difference", "difference"),
-    "esp": ("Esp", "MountedEsp", "MtoolsEsp"),
-    "metadata": ("Delta", "Deployment", "Intent", "Snapshot"),
-    "packages": ("PackageSource", "change_packages", "plan_packages", "words_of"),
-    "rebase": ("plan_rebase", "plan_sync"),
+    "bootentry": (
+        "BootFiles",
+        "boot_files",
+    ),
+    "deployment": (
+        "DeployPlan",
+        "deploy",
+        "plan_deploy",
+    ),
+    "diff": (
+        "Difference",
+        "difference",
+    ),
+    "esp": (
+        "Esp",
+        "MountedEsp",
+        "MtoolsEsp",
+    ),
+    "kernels": (
+        "TreeKernel",
+        "kernel_release",
+        "kernels_in",
+    ),
+    "metadata": (
+        "Delta",
+        "Deployment",
+        "Intent",
+        "Snapshot",
+    ),
+    "packages": (
+        "PackageSource",
+        "change_packages",
+        "plan_packages",
+        "words_of",
+    ),
+    "rebase": (
+        "plan_rebase",
+        "plan_sync",
+    ),
     "rebase_files": ("session_files",),
-    "recursive": ("NodeChange", "NodeResult", "TreeChange", "change_many", "plan_recursive"),
-    "removal": ("delete", "plan_delete"),
+    "recursive": (
+        "NodeChange",
+        "NodeResult",
+        "TreeChange",
+        "change_many",
+        "plan_recursive",
+    ),
+    "removal": (
+        "delete",
+        "plan_delete",
+    ),
     "rollback": ("plan_rollback",),
-    "session": ("Session", "create_session", "create_snapshot", "discard_session", "open_session"),
-    "session_programs": ("run_in_session", "shell_in_session"),
-    "session_record": ("SessionRecord", "check_session_name", "kept_session", "kept_sessions"),
-    "store": ("Store", "kernel_release"),
-    "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
-    "tree": ("Node", "grow"),
+    "session": (
+        "Session",
+        "create_session",
+        "create_snapshot",
+        "discard_session",
+        "open_session",
+    ),
+    "session_programs": (
+        "run_in_session",
+        "shell_in_session",
+    ),
+    "session_record": (
+        "SessionRecord",
+        "check_session_name",
+        "kept_session",
+        "kept_sessions",
+    ),
+    "store": ("Store",),
+    "swap": (
+        "SwapPlace",
+        "changed_tree",
+        "opened_place",
+        "why_not_swapped",
+    ),
+    "tree": (
+        "Node",
+        "grow",
+    ),
 }
 
 __all__ = [
@@ -68,6 +132,7 @@ __all__ = [
     "Store",
     "SwapPlace",
     "TreeChange",
+    "TreeKernel",
     "boot_files",
     "change_many",
     "change_packages",
@@ -83,6 +148,7 @@ __all__ = [
     "kept_session",
     "kept_sessions",
     "kernel_release",
+    "kernels_in",
     "open_session",
     "opened_place",
     "plan_delete",

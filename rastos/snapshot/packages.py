@@ -69,13 +69,23 @@ def plan_packages(
 
 
 def change_packages(
-    session: Session, source: PackageSource, plan: Plan, progress: Progress, *, intent: Intent | None = None
+    session: Session,
+    source: PackageSource,
+    plan: Plan,
+    progress: Progress,
+    *,
+    intent: Intent | None = None,
+    without_kernel: bool = False,
 ) -> Result:
-    """Carry a plan out in the session, as one step: after an error or a crash its tree is as it was before."""
+    """Carry a plan out in the session, as one step: after an error or a crash its tree is as it was before.
+
+    UserError where its last kernel would go, unless `without_kernel`.
+    """
     target = target_of(session, source.cache)
+    policy = replace(policy_of(source.manifest), without_kernel=without_kernel)
     with session.step("change packages", intent or Intent(), undone=True):
         try:
-            return apply_plan(target, source.channels, plan, progress, policy=policy_of(source.manifest))
+            return apply_plan(target, source.channels, plan, progress, policy=policy)
         except RastosError as error:
             # the copy has no name that would tell anybody something
             error.on = error.on.replace(str(session.tree), "the copy")

@@ -97,7 +97,8 @@ def carry_over(before: Path, after: Path, target: Path, files: Iterable[CarriedF
         elif item.action == "merge":
             base = before / item.path
             old = base.read_text() if _is_file(base) else ""
-            place.write_text(merge_entries(old, (after / item.path).read_text(), place.read_text()))
+            mine = (after / item.path).read_text()
+            place.write_text(merge_entries(old, mine, place.read_text()))
         elif item.action == "take":
             _take(after, target, item.path, place)
         else:

@@ -93,7 +93,7 @@ def test_files_are_carried_over_three_ways(tmp_path: Path) -> None:
     assert carry_over(before, after, target, plan) == ("etc/both",)
     assert (target / "etc/a").read_text() == "2" and not (target / "etc/gone").exists()
     assert ((target / "etc/both").read_text(), (target / "etc/both.rastos-new").read_text()) == ("2", "3")
-    assert (target / "etc/passwd").read_text() == "r:0\n_d:9\nme:1\n"
+    assert (target / "etc/passwd").read_text() == "r:0\nme:1\n_d:9\n"
     assert (target / "opt/x/y").read_text() == "new" and (target / "etc/dropped").read_text() == "2"
     assert plan_carrying(before, after, target, ("etc/a", "etc/gone", "opt/x/y")) == ()
 
