@@ -12,10 +12,11 @@ from dataclasses import replace
 from rastos.errors import UserError
 from rastos.progress import Progress
 
-from .metadata import Intent, Snapshot
+from .metadata import Snapshot
 from .packages import Installed, PackageSource, after, installed_in
 from .rebase_files import session_files
-from .recursive import NodeChange, TreeChange, descendants, planned
+from .recursive import NodeChange, TreeChange, planned
+from .recursive_branches import BranchNode, below, branch_of, intent_of, line_of, successors
 from .store import Store
 
 
@@ -36,18 +37,19 @@ def plan_rebase(
     """
     item = store.snapshot(number)
     old = _parent_of(store, item)
-    target = store.snapshot(onto) if onto is not None else successor(store, old)
-    line = descendants(store, item.id)
-    if target.id in {node.id for node in line}:
+    target = store.snapshot(onto) if onto is not None else _successor(store, old)
+    if target.id in below(store, item.id):
         raise UserError(
-            f"snapshot {target.id} is snapshot {item.id} or stands below it",
+            f"snapshot {target.id} is snapshot {item.id} or stands on it",
             next_step="name a parent from another branch: --onto ID",
         )
     if target.id == old.id:
         raise UserError(
             f"snapshot {item.id} stands on snapshot {old.id} already", next_step="name another one: --onto ID"
         )
-    return _plan(store, line if branch else line[:1], {item.id: target}, source, progress, files=files)
+    nodes = branch_of(store, item.id) if branch else ()
+    first = BranchNode(item, old.id)
+    return _plan(store, (first, *nodes[1:]), old.id, target, source, progress, files=files)
 
 
 def plan_sync(
@@ -59,127 +61,90 @@ def plan_sync(
     old: int | None = None,
     files: bool = False,
 ) -> TreeChange:
-    """What bringing everything below the old version of a snapshot onto this one comes to.
+    """What bringing everything that stands on the old version of a snapshot onto this one comes to.
 
     The old version is `old`, or the one it took the place of, or its parent: then its siblings follow. UserError: nothing
     to bring over.
     """
     target = store.snapshot(number)
     if old is None:
-        later = _successors(store, target)
+        later = successors(store, target)
         if later:  # an old version is named: what took its place is meant
             old, target = target.id, later[-1]
         else:
             old = target.succeeds if target.succeeds is not None else target.parent
-    every = store.snapshots()
     if old is None or old == target.id:
         raise UserError(
             f"snapshot {target.id} has no older version",
             next_step="say what its children stand on: `rastos snapshot sync ID --from OLD`",
         )
-    own = {item.id for item in descendants(store, target.id)}
-    line = {item.id for item in _ancestors(store, target)}
-    moved = {item.succeeds for item in every if item.succeeds is not None and item.id in own}
-    first = [item for item in every if item.parent == old and item.id not in own | line | moved]
-    if not first:
+    apart = {item.id for item in line_of(store, target)} - {old}
+    nodes = branch_of(store, old, without={target.id, *apart})[1:]
+    if not nodes:
         raise UserError(
-            f"nothing stands on snapshot {old} that is not on snapshot {target.id} too",
+            f"nothing stands on snapshot {old} that would have to be brought over to snapshot {target.id}",
             next_step="`rastos snapshot tree` shows what stands where",
         )
-    nodes = [node for item in first for node in descendants(store, item.id)]
-    return _plan(store, nodes, {item.id: target for item in first}, source, progress, files=files)
+    return _plan(store, nodes, old, target, source, progress, files=files)
 
 
-def successor(store: Store, item: Snapshot) -> Snapshot:
-    """The newest snapshot that took this one's place. UserError: none did."""
-    found = _successors(store, item)
+def _plan(
+    store: Store,
+    nodes: Sequence[BranchNode],
+    old: int,
+    target: Snapshot,
+    source: PackageSource,
+    progress: Progress,
+    *,
+    files: bool,
+) -> TreeChange:
+    """Each on what its new parent will have by then; one that can't be takes those that stand on it along."""
+    changes: list[NodeChange] = []
+    will_have: dict[int, Installed] = {old: installed_in(store.tree(target.id), source.cache)}
+    broken: set[int] = set()
+    for place in nodes:
+        item, above = place.snapshot, old if place.above is None else place.above
+        intent = intent_of(store, place, source)
+        carry = files or intent.files
+        node = NodeChange(
+            snapshot=item.id,
+            description=item.description,
+            source="parent",
+            parent=target.id if above == old else above,
+            follows=above != old,
+            asked=intent,
+            intent=intent,
+            old_parent=above,
+            carry=carry,
+            files=session_files(store.tree(above), store.tree(item.id), source.cache) if carry else (),
+        )
+        if above in broken:
+            node = replace(node, problem=f"snapshot {above}, on which it stands, can't be brought over")
+        else:
+            node = planned(node, store.tree(item.id), will_have[above], source, progress)
+            will_have[item.id] = after(will_have[above], node.packages) if node.packages else will_have[above]
+            source = replace(source, offline=True)
+        if node.problem:
+            broken.add(item.id)
+        changes.append(node)
+    return TreeChange("rebase", tuple(changes))
+
+
+def _parent_of(store: Store, item: Snapshot) -> Snapshot:
+    line = line_of(store, item)
+    if not line:
+        raise UserError(
+            f"snapshot {item.id} has no parent that could tell what was asked of it",
+            next_step="only a child can be rebased; `rastos snapshot tree` shows them",
+        )
+    return line[0]
+
+
+def _successor(store: Store, item: Snapshot) -> Snapshot:
+    found = successors(store, item)
     if not found:
         raise UserError(
             f"no snapshot took the place of {item.id}",
             next_step="name the new parent: --onto ID; `--replace` makes a changed copy take its place",
         )
     return found[-1]
-
-
-def intent_of(store: Store, item: Snapshot, parent: Snapshot, source: PackageSource) -> Intent:
-    """What was asked of a snapshot; where nobody wrote it down, what its packages and files tell."""
-    if item.intent:
-        return item.intent
-    before, there = (installed_in(store.tree(node.id), source.cache) for node in (parent, item))
-    install = sorted(name for name, record in there.items() if name not in before and record.reason == "explicit")
-    remove = sorted(name for name in before if name not in there)
-    return Intent(tuple(install), tuple(remove), files=True)
-
-
-def _plan(
-    store: Store,
-    items: Sequence[Snapshot],
-    targets: dict[int, Snapshot],
-    source: PackageSource,
-    progress: Progress,
-    *,
-    files: bool,
-) -> TreeChange:
-    """Each on what its new parent will have by then; one that can't be takes those below it along."""
-    nodes: list[NodeChange] = []
-    will_have: dict[int, Installed] = {}
-    broken: set[int] = set()
-    for item in items:
-        target = targets.get(item.id)
-        old = _parent_of(store, item)
-        intent = intent_of(store, item, old, source)
-        carry = files or intent.files
-        node = NodeChange(
-            snapshot=item.id,
-            description=item.description,
-            source="parent",
-            parent=target.id if target else old.id,
-            follows=target is None,
-            asked=intent,
-            intent=intent,
-            old_parent=old.id,
-            carry=carry,
-            files=session_files(store.tree(old.id), store.tree(item.id), source.cache) if carry else (),
-        )
-        if target is None and old.id in broken:
-            node = replace(node, problem=f"its parent {old.id} can't be brought over")
-        else:
-            there = installed_in(store.tree(target.id), source.cache) if target else will_have[old.id]
-            node = planned(node, store.tree(item.id), there, source, progress)
-            will_have[item.id] = after(there, node.packages) if node.packages else there
-            source = replace(source, offline=True)
-        if node.problem:
-            broken.add(item.id)
-        nodes.append(node)
-    return TreeChange("rebase", tuple(nodes))
-
-
-def _parent_of(store: Store, item: Snapshot) -> Snapshot:
-    there = {node.id: node for node in store.snapshots()}
-    if item.parent is None or item.parent not in there:
-        raise UserError(
-            f"snapshot {item.id} has no parent that could tell what was asked of it",
-            next_step="only a child can be rebased; `rastos snapshot tree` shows them",
-        )
-    return there[item.parent]
-
-
-def _successors(store: Store, item: Snapshot) -> list[Snapshot]:
-    found: list[Snapshot] = []
-    every = store.snapshots()
-    place: int | None = item.id
-    while place is not None:
-        later = [node for node in every if node.succeeds == place and node not in found]
-        place = later[-1].id if later else None
-        found += later[-1:]
-    return found
-
-
-def _ancestors(store: Store, item: Snapshot) -> list[Snapshot]:
-    every = {node.id: node for node in store.snapshots()}
-    found: list[Snapshot] = []
-    place = item.parent
-    while place is not None and place in every and every[place] not in found:
-        found.append(every[place])
-        place = every[place].parent
-    return found

@@ -17,9 +17,10 @@ from rastos.host import digest_of, faults
 from rastos.package import Change, Plan
 from rastos.progress import Progress
 
-from .metadata import Intent, Snapshot
+from .metadata import Intent
 from .packages import Installed, PackageSource, change_packages, installed_in, plan_packages, words_of
 from .rebase_files import carry_over, plan_carrying
+from .recursive_branches import branch_of, intent_of
 from .session import Session
 from .session_group import SessionGroup, opened_group
 from .session_programs import run_in_session
@@ -85,34 +86,22 @@ class NodeResult:
     resumed: bool = False
 
 
-def descendants(store: Store, number: int) -> tuple[Snapshot, ...]:
-    """A snapshot and all below it, parents first. UserError: there is no such snapshot."""
-    every = {item.id: item for item in store.snapshots()}
-    below: dict[int | None, list[int]] = {}
-    for item in every.values():
-        below.setdefault(item.parent, []).append(item.id)
-    found, waiting = [], [store.snapshot(number).id]
-    while waiting:
-        found.append(waiting.pop(0))
-        waiting += sorted(child for child in below.get(found[-1], ()) if child not in found)
-    return tuple(every[item] for item in found)
-
-
 def plan_recursive(
     store: Store, number: int, intent: Intent, source: PackageSource, progress: Progress, *, description: str = ""
 ) -> TreeChange:
     """What a change comes to in a snapshot and each of its descendants. A problem of one is told with it."""
     nodes: list[NodeChange] = []
-    for item in descendants(store, number):
-        first = item.id == number
+    for place in branch_of(store, number):
+        item = place.snapshot
+        first = place.above is None
         node = NodeChange(
             snapshot=item.id,
             description=description if first and description else item.description,
             source="itself",
-            parent=number if first or item.parent is None else item.parent,
+            parent=item.id if place.above is None else place.above,
             follows=not first,
             asked=intent,
-            intent=intent if first else item.intent,
+            intent=intent if first else intent_of(store, place, source),
         )
         there = installed_in(store.tree(item.id), source.cache)
         nodes.append(planned(node, store.tree(item.id), there, source, progress))

@@ -41,8 +41,7 @@ def shell_in_session(
     with session.step("a shell", Intent(files=True, network=network)), _inside(session.tree, network):
         if script is None:
             words = [f"/{shell}", "-l"] if shell == "bin/bash" else [f"/{shell}"]
-            environment = {"PS1": f"[{session.record.name or 'session'}] \\w # ", "HISTFILE": ""}
-            return interact_in_root(session.tree, words, env=environment, network=network)
+            return interact_in_root(session.tree, words, env={"HISTFILE": ""}, network=network)
         command = [f"/{shell}", "-s"]
         done = run_in_root(
             session.tree, command, stdin=script, check=False, network=network, on_line=on_line, sealed=True

@@ -103,8 +103,10 @@ def run_command(app: Application, session: Session, command: tuple[str, ...], ne
     """A command in the session, its words as talk; its status."""
     from rastos.snapshot import run_in_session
 
-    with app.progress.step(" ".join(command)[:60]):
-        return run_in_session(session, command, network=network, on_line=app.out.say)
+    with app.progress.step(" ".join(command)[:60]) as step:
+        status = run_in_session(session, command, network=network, on_line=app.out.say)
+        step.outcome = f"status {status}" if status else ""
+    return status
 
 
 def show_made(app: Application, made: Snapshot, as_json: bool) -> None:

@@ -112,7 +112,7 @@ def _ask(app: Application, session: Session) -> str:
 
     if session.base is not None:
         changed = session_files(session.store.tree(session.base), session.tree, app.config.cache)
-        app.out.say(f"{len(changed)} paths changed" if changed else "no file changed")
+        app.out.say(f"paths changed: {len(changed)}")
     question = "commit it as a snapshot, discard it, or keep the session"
     return str(click.prompt(question, type=click.Choice(ENDINGS), default="keep", err=True))
 

@@ -96,7 +96,7 @@ def carry_out(
 
 def _show(app: Application, node: NodeChange) -> None:
     where = f"the successor of {node.parent}" if node.follows else f"snapshot {node.parent}"
-    app.out.say(f"snapshot {node.snapshot}, onto {where}: {node.description}".rstrip(": "))
+    app.out.say(f"snapshot {node.snapshot} ({node.description}), its successor on {where}")
     if node.problem:
         app.out.say(f"    {node.problem}", style="red")
         return
