@@ -40,6 +40,7 @@ class PackageSource:
     manifest: Manifest | None = None
     decide: Decide | None = None
     offline: bool = False  # the channels' databases were brought up to date a moment ago
+    without_kernel: bool = False  # the last kernel of a tree may go
 
 
 def installed_in(tree: Path, cache: Path) -> dict[str, PackageRecord]:
@@ -75,14 +76,13 @@ def change_packages(
     progress: Progress,
     *,
     intent: Intent | None = None,
-    without_kernel: bool = False,
 ) -> Result:
     """Carry a plan out in the session, as one step: after an error or a crash its tree is as it was before.
 
-    UserError where its last kernel would go, unless `without_kernel`.
+    UserError where its last kernel would go, unless the source says it may.
     """
     target = target_of(session, source.cache)
-    policy = replace(policy_of(source.manifest), without_kernel=without_kernel)
+    policy = replace(policy_of(source.manifest), without_kernel=source.without_kernel)
     with session.step("change packages", intent or Intent(), undone=True):
         try:
             return apply_plan(target, source.channels, plan, progress, policy=policy)

@@ -41,8 +41,13 @@ class Wanted:
     keep: str = ""
     on_failure: str = "discard"
     branch: bool = False
+    without_kernel: bool = False
     dry_run: bool = False
     as_json: bool = False
+
+
+def _kernel_option(function: Any) -> Any:
+    return click.option("--without-kernel", is_flag=True, help="Let its last kernel go.")(function)
 
 
 def _tree_option(function: Any) -> Any:
@@ -54,6 +59,7 @@ def _tree_option(function: Any) -> Any:
 @click.command(context_settings={"ignore_unknown_options": False})
 @click.argument("words", nargs=-1, metavar="[ID] [-- COMMAND...]", type=click.UNPROCESSED)
 @package_options
+@_kernel_option
 @network_option
 @described_options
 @keep_option
@@ -117,6 +123,7 @@ def install(
 @click.command()
 @click.argument("reference", metavar="ID")
 @click.argument("packages", nargs=-1, required=True, metavar="PACKAGE...")
+@_kernel_option
 @_package_command
 @click.pass_obj
 def remove(
@@ -150,7 +157,7 @@ def _change(app: Application, image: Path | None, reference: str, intent: Intent
         raise click.UsageError("With --tree names move by themselves, and it is all or none: only -d can be given.")
     with opened_store(app, image, writable=not wanted.dry_run, purpose="change a copy of a snapshot") as store:
         number = store.snapshot(reference).id
-        source = package_source(app)
+        source = package_source(app, without_kernel=wanted.without_kernel)
         if wanted.branch:
             from rastos.cli.snapshot.changing_trees import carry_out
             from rastos.snapshot import plan_recursive

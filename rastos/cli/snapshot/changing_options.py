@@ -57,7 +57,7 @@ def check_names(name: str, replace: bool) -> None:
         raise click.UsageError("With --replace the name of ID moves along; --name can't be given.")
 
 
-def package_source(app: Application) -> PackageSource:
+def package_source(app: Application, *, without_kernel: bool = False) -> PackageSource:
     """The project's channels and manifest."""
     from rastos.cli.package.asking import asked
     from rastos.package import LocalRepository, load_manifest, open_channels
@@ -65,7 +65,7 @@ def package_source(app: Application) -> PackageSource:
 
     manifest = load_manifest(app.config.manifest)
     channels = open_channels(manifest, cache=app.config.cache, repository=LocalRepository(app.config.repository))
-    return PackageSource(channels, app.config.cache, manifest, asked(app))
+    return PackageSource(channels, app.config.cache, manifest, asked(app), without_kernel=without_kernel)
 
 
 def split_command(words: tuple[str, ...], default: str | None) -> tuple[str, tuple[str, ...]]:
