@@ -11,6 +11,7 @@ COMMANDS = {
     "list": ("tree", "list_", "List the snapshots."),
     "tree": ("tree", "tree", "The snapshots as a tree: what boots next, what changed, how old."),
     "show": ("tree", "show", "One snapshot in detail."),
+    "new": ("changing_new", "new", "A system from nothing but packages: the root of a new tree."),
     "create": ("tree", "create", "A child of a snapshot with the same content."),
     "run": ("changing", "run", "Packages or a command on a private copy, kept only when complete."),
     "shell": ("changing_shell", "shell", "A shell in a private copy, ended by commit, discard or keep."),
