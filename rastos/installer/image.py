@@ -29,6 +29,7 @@ from rastos.package import (
     Channel,
     Decide,
     Facts,
+    LocalPackage,
     LocalRepository,
     Lockfile,
     Manifest,
@@ -122,6 +123,43 @@ def plan_image(
 
     Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
     """
+    kernel, packages = packages_of(
+        profile, manifest, channels, repository, cache=cache, progress=progress, lock=lock, decide=decide
+    )
+    digests = {key: package.file.sha256 for key, package in packages.locked.items()}
+    contents = "\n".join(
+        f"{record.name} {record.version} {record.channel} {digests.get(record.name, record.sha256)}"
+        for record in packages.records
+    )
+    described = repr(replace(profile, path=Path()))
+    # the rules, and how channels convert packages, decide which files come out as well
+    made = repr((policy_of(manifest), [getattr(channel, "conversion", "") for channel in channels]))
+    signed = (secure_boot.fingerprint,) if secure_boot else ()
+    key = digest_of(VERSION, described, contents, kernel.sha256, made, *signed)
+    layout = plan_layout(profile.size, profile.esp, seed=key)
+    if packages.installed_size > layout.root.size:
+        raise UserError(
+            f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
+            next_step="make the image larger: --size",
+        )
+    place = _cached(cache, key, profile.format)
+    cached = place.is_file()
+    policy = policy_of(manifest)
+    return ImagePlan(profile, packages, kernel.name, kernel.version, layout, output, key, cached, policy, secure_boot)
+
+
+def packages_of(
+    profile: ImageProfile,
+    manifest: Manifest,
+    channels: Sequence[Channel],
+    repository: LocalRepository,
+    *,
+    cache: Path,
+    progress: Progress,
+    lock: Lockfile | None = None,
+    decide: Decide | None = None,
+) -> tuple[LocalPackage, Plan]:
+    """The kernel of a profile, and the plan that brings all of its packages into an empty tree. UserError as `plan_image`."""
     name = profile.kernel if repository.find(profile.kernel) else f"linux-rastos-{profile.kernel}"
     kernel = repository.find(name)
     if kernel is None:
@@ -144,26 +182,7 @@ def plan_image(
         decide=decide,
         lock=lock,
     )
-    digests = {key: package.file.sha256 for key, package in packages.locked.items()}
-    contents = "\n".join(
-        f"{record.name} {record.version} {record.channel} {digests.get(record.name, record.sha256)}"
-        for record in packages.records
-    )
-    described = repr(replace(profile, path=Path()))
-    # the rules, and how channels convert packages, decide which files come out as well
-    made = repr((policy_of(manifest), [getattr(channel, "conversion", "") for channel in channels]))
-    signed = (secure_boot.fingerprint,) if secure_boot else ()
-    key = digest_of(VERSION, described, contents, kernel.sha256, made, *signed)
-    layout = plan_layout(profile.size, profile.esp, seed=key)
-    if packages.installed_size > layout.root.size:
-        raise UserError(
-            f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
-            next_step="make the image larger: --size",
-        )
-    place = _cached(cache, key, profile.format)
-    cached = place.is_file()
-    policy = policy_of(manifest)
-    return ImagePlan(profile, packages, name, kernel.version, layout, output, key, cached, policy, secure_boot)
+    return kernel, packages
 
 
 def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, progress: Progress) -> Image:

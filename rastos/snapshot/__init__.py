@@ -31,17 +31,22 @@ if TYPE_CHECKING:
     from .kernels import TreeKernel, kernel_release, kernels_in
     from .metadata import Delta, Deployment, Intent, Snapshot
     from .orphans import Finding, examine, mend
-    from .packages import change_packages, plan_packages
+    from .packages import PackageSource, change_packages, plan_packages, words_of
     from .path_history import PathChange, path_log
     from .pending import BootState, CancelPlan, KeepPlan, Pending, boot_state, cancel, keep, plan_cancel, plan_keep
     from .protection import booted_snapshot, last_good, marks_of, protected, proven
+    from .rebase import plan_rebase, plan_sync
+    from .rebase_files import session_files
+    from .recursive import NodeChange, NodeResult, TreeChange, change_many, plan_recursive
     from .references import check_name, check_tag, matching
     from .removal import DeletePlan, delete, plan_delete
     from .retention import PrunePlan, Verdict, plan_prune, prune
     from .rollback import plan_rollback
     from .running import booted_deployment, opened_running
     from .schedule import EXAMPLE, Schedule, parse_schedule
-    from .session import Session, create_session
+    from .session import Session, create_session, discard_session, open_session
+    from .session_programs import run_in_session, shell_in_session
+    from .session_record import SessionRecord, check_session_name, kept_session, kept_sessions
     from .sizes import Sizes, known_sizes, measured_sizes
     from .state_contract import Contract, StatePath, read_contract, read_stamps
     from .state_places import StatePlace
@@ -122,8 +127,10 @@ _HOMES = {
         "mend",
     ),
     "packages": (
+        "PackageSource",
         "change_packages",
         "plan_packages",
+        "words_of",
     ),
     "path_history": (
         "PathChange",
@@ -146,6 +153,18 @@ _HOMES = {
         "marks_of",
         "protected",
         "proven",
+    ),
+    "rebase": (
+        "plan_rebase",
+        "plan_sync",
+    ),
+    "rebase_files": ("session_files",),
+    "recursive": (
+        "NodeChange",
+        "NodeResult",
+        "TreeChange",
+        "change_many",
+        "plan_recursive",
     ),
     "references": (
         "check_name",
@@ -176,6 +195,18 @@ _HOMES = {
     "session": (
         "Session",
         "create_session",
+        "discard_session",
+        "open_session",
+    ),
+    "session_programs": (
+        "run_in_session",
+        "shell_in_session",
+    ),
+    "session_record": (
+        "SessionRecord",
+        "check_session_name",
+        "kept_session",
+        "kept_sessions",
     ),
     "sizes": (
         "Sizes",
@@ -242,7 +273,10 @@ __all__ = [
     "MtoolsEsp",
     "NewerState",
     "Node",
+    "NodeChange",
+    "NodeResult",
     "PackageChange",
+    "PackageSource",
     "PathChange",
     "Pending",
     "Prunable",
@@ -251,6 +285,7 @@ __all__ = [
     "SECTIONS",
     "Schedule",
     "Session",
+    "SessionRecord",
     "Sizes",
     "Snapshot",
     "StatePath",
@@ -258,6 +293,7 @@ __all__ = [
     "Store",
     "SwapPlace",
     "Tree",
+    "TreeChange",
     "TreeKernel",
     "ValueChange",
     "Verdict",
@@ -270,10 +306,12 @@ __all__ = [
     "booted_snapshot",
     "cancel",
     "change_etc",
+    "change_many",
     "change_packages",
     "changed_tree",
     "check_kernel",
     "check_name",
+    "check_session_name",
     "check_tag",
     "copy_snapshots",
     "create_session",
@@ -282,11 +320,14 @@ __all__ = [
     "deploy",
     "descendants",
     "difference",
+    "discard_session",
     "etc_path",
     "etc_state",
     "examine",
     "grow",
     "keep",
+    "kept_session",
+    "kept_sessions",
     "kernel_release",
     "kernels_in",
     "known_sizes",
@@ -297,6 +338,7 @@ __all__ = [
     "measured_sizes",
     "mend",
     "newest_usable",
+    "open_session",
     "opened_place",
     "opened_running",
     "parse_schedule",
@@ -310,18 +352,25 @@ __all__ = [
     "plan_packages",
     "plan_prune",
     "plan_push",
+    "plan_rebase",
+    "plan_recursive",
     "plan_reparent",
     "plan_resolve",
     "plan_restore",
     "plan_rollback",
+    "plan_sync",
     "protected",
     "proven",
     "prune",
     "read_contract",
     "read_stamps",
     "reparent",
+    "run_in_session",
+    "session_files",
+    "shell_in_session",
     "text_difference",
     "why_not_swapped",
+    "words_of",
     "written_versions",
 ]
 

@@ -24,8 +24,11 @@ KEEP = 4  # newest deployments that stay, besides the last one that booted well
 
 def recover(store: Store) -> None:
     """Bring the store to the state before or after each unfinished operation."""
+    from .session_recovery import settle_sessions
+
     intents = store.journal.open_intents()
     finish(store, intents)
+    settle_sessions(store, intents)
     _drop_unfinished(store)
     for intent in intents:
         if intent.operation == "keep":
@@ -39,14 +42,7 @@ def recover(store: Store) -> None:
 
 
 def _drop_unfinished(store: Store) -> None:
-    """Sessions of dead processes and things that never got their final name."""
-    sessions = store.top / "sessions"
-    for path in sessions.iterdir() if sessions.is_dir() else ():
-        # whoever opened this store for writing holds its lock: no other session can be alive
-        if path.is_dir():
-            drop_folder(path)
-        else:
-            path.unlink()
+    """Things that never got their final name."""
     for path in (store.top / "snapshots").glob(".new-*"):
         drop_folder(path)
     for path in (store.top / "deployments").glob(".new-*"):
