@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .database import open_decompressed, read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
-    from .keys import export_keys, fingerprint, read_keys
+    from .keys import export_keys, fingerprint, read_keys, sign_files
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
     from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
@@ -50,7 +50,16 @@ if TYPE_CHECKING:
     from .resolve import Question
     from .target import Target, target_for
     from .transaction import Result, apply_plan
-    from .tree_digest import Difference, Leaf, digest_of_leaves, digest_of_tree, manifest_of_tree, tree_differences
+    from .tree_digest import (
+        Difference,
+        Leaf,
+        digest_of_leaves,
+        digest_of_tree,
+        exact_manifest,
+        exact_text,
+        manifest_of_tree,
+        tree_differences,
+    )
     from .trust import ChannelKey, channel_keys, refresh_keys, with_keys
     from .undo import Undo, plan_undo
     from .verification import Finding, Verification, altered_packages, verify
@@ -58,7 +67,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "channels.pacman": ("PacmanChannel",),
-    "keys": ("export_keys", "fingerprint", "read_keys"),
+    "keys": ("export_keys", "fingerprint", "read_keys", "sign_files"),
     "channels.signatures": ("verify_detached",),
     "channels.pacman.keyring": ("keys_of",),
     "repository_server": ("serving",),
@@ -201,6 +210,8 @@ _HOMES = {
         "Leaf",
         "digest_of_leaves",
         "digest_of_tree",
+        "exact_manifest",
+        "exact_text",
         "manifest_of_tree",
         "tree_differences",
     ),
@@ -286,6 +297,8 @@ __all__ = [
     "digest_of_leaves",
     "digest_of_tree",
     "drift",
+    "exact_manifest",
+    "exact_text",
     "export_keys",
     "files",
     "find_config_files",
@@ -322,6 +335,7 @@ __all__ = [
     "serving",
     "settle_config",
     "shown_version",
+    "sign_files",
     "stale",
     "target_for",
     "tree_differences",
