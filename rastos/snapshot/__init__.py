@@ -19,9 +19,17 @@ if TYPE_CHECKING:
     from .removal import delete, plan_delete
     from .rollback import plan_rollback
     from .session import Session, create_session, create_snapshot
+    from .signing import Signer, Trust
     from .store import Store, kernel_release
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
+    from .transfer.have import Have, read_have, what_is_there
+    from .transfer.receiving import Received, receive, receive_directly
+    from .transfer.sending import SendItem, SendPlan, header_of, plan_send, send, stream_of
     from .tree import Node, grow
+    from .verify.checking import Damage, SnapshotCheck, check_snapshot
+    from .verify.record import Recorded, quick_problems, record, recorded_digest, require_unchanged
+    from .verify.repair import Mend, RepairPlan, plan_repair, repair
+    from .verify.sources import sources_of
 
 _HOMES = {
     "bootentry": ("BootFiles", "boot_files"),
@@ -36,38 +44,106 @@ _HOMES = {
     "store": ("Store", "kernel_release"),
     "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
     "tree": ("Node", "grow"),
+    "signing": (
+        "Signer",
+        "Trust",
+    ),
+    "transfer.have": (
+        "Have",
+        "read_have",
+        "what_is_there",
+    ),
+    "transfer.receiving": (
+        "Received",
+        "receive",
+        "receive_directly",
+    ),
+    "transfer.sending": (
+        "SendItem",
+        "SendPlan",
+        "header_of",
+        "plan_send",
+        "send",
+        "stream_of",
+    ),
+    "verify.checking": (
+        "Damage",
+        "SnapshotCheck",
+        "check_snapshot",
+    ),
+    "verify.record": (
+        "Recorded",
+        "quick_problems",
+        "record",
+        "recorded_digest",
+        "require_unchanged",
+    ),
+    "verify.repair": (
+        "Mend",
+        "RepairPlan",
+        "plan_repair",
+        "repair",
+    ),
+    "verify.sources": ("sources_of",),
 }
 
 __all__ = [
     "BootFiles",
+    "Damage",
     "Delta",
     "DeployPlan",
     "Deployment",
     "Difference",
     "Esp",
+    "Have",
     "Intent",
+    "Mend",
     "MountedEsp",
     "MtoolsEsp",
     "Node",
+    "Received",
+    "Recorded",
+    "RepairPlan",
+    "SendItem",
+    "SendPlan",
     "Session",
+    "Signer",
     "Snapshot",
+    "SnapshotCheck",
     "Store",
     "SwapPlace",
+    "Trust",
     "boot_files",
     "change_packages",
     "changed_tree",
+    "check_snapshot",
     "create_session",
     "create_snapshot",
     "delete",
     "deploy",
     "difference",
     "grow",
+    "header_of",
     "kernel_release",
     "opened_place",
     "plan_delete",
     "plan_deploy",
     "plan_packages",
+    "plan_repair",
     "plan_rollback",
+    "plan_send",
+    "quick_problems",
+    "read_have",
+    "receive",
+    "receive_directly",
+    "record",
+    "recorded_digest",
+    "repair",
+    "require_unchanged",
+    "send",
+    "sources_of",
+    "stream_of",
+    "what_is_there",
     "why_not_swapped",
 ]
 

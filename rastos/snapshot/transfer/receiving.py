@@ -9,12 +9,12 @@ as, and the next one can be sent as a difference to it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from rastos.errors import IntegrityError, UserError
+from rastos.errors import ExternalError, IntegrityError, UserError
 from rastos.host import faults, write_json
 from rastos.progress import Progress, Step
 
@@ -82,54 +82,73 @@ def _receive_one(store: Store, source: IO[bytes], trust: Trust, progress: Progre
         return Received(there, False)
     _need_base(store, coming)
     with progress.step(f"Receiving {coming.label}", unit="bytes") as step:
-        whole = _scan(parts) if start is not None else None
-        if start is None or whole is None or whole[1][:1] != [0]:
+        came = _in_file(source, start, parts) if start is not None else None
+        if came is None:
             if start is not None:
                 source.seek(start)
                 parts = read_parts(source)
-            index, signature = _keep(parts, spool, step)
-            have: tuple[str, ...] = spool.digests
-            chunks: Callable[[], Iterator[bytes]] = spool.plain
-        else:
-            index, signature = whole[0]
-            have = index.chunks if whole[1] == list(range(len(index.chunks))) else ()
-            chunks = lambda: _from_file(source, start, index)  # noqa: E731
+                next(parts)
+            came = _put_aside(parts, spool, step)
         try:
-            if index.header != coming.digest or index.chunks != have:
+            if came.index.header != coming.digest or came.index.chunks != came.digests:
                 raise _damaged("its index belongs to another stream")
-            signer = trust.check(index.raw, signature, f"the stream of '{coming.label}'")
-        except IntegrityError:
+            signer = trust.check(came.index.raw, came.signature, f"the stream of '{coming.label}'")
+            faults.reached("receive.verified")
+            made = _publish(store, coming, came.stream, signer, bool(signer), step)
+        except Truncated:
+            raise
+        except (IntegrityError, ExternalError):  # with more of the same it would not become better
             spool.drop()
             raise
-        faults.reached("receive.verified")
-        made = _publish(store, coming, chunks(), signer, bool(signer), step)
         spool.drop()
         faults.reached("receive.cleared")
         return made
 
 
-def _scan(parts: Iterator[Part]) -> tuple[tuple[Index, bytes], list[int]] | None:
-    """Index, signature and chunk numbers of a file; None where it is cut off."""
-    index, signature, numbers = None, b"", []
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """A container that is here as a whole: `stream` is what was in its chunks, read when it is needed."""
+
+    index: Index
+    signature: bytes
+    digests: tuple[str, ...]
+    stream: Iterator[bytes]
+
+
+def _in_file(source: IO[bytes], start: int, parts: Iterator[Part]) -> _Came | None:
+    """What can be read again from a file; None where the file is cut off or begins in the middle of a stream."""
+    index, signature = None, b""
+    digests: list[str] = []
     try:
         for part in parts:
             if isinstance(part, Chunk):
-                numbers.append(part.number)
+                if part.number != len(digests):
+                    return None
+                digests.append(part.digest)
             elif isinstance(part, Index):
                 index = part
             elif isinstance(part, Signature):
                 signature = part.raw
     except Truncated:
         return None
-    return ((index, signature), numbers) if index is not None else None
+    return _Came(index, signature, tuple(digests), _again(source, start, index)) if index is not None else None
 
 
-def _keep(parts: Iterator[Part], spool: Spool, step: Step) -> tuple[Index, bytes]:
-    """Put the chunks aside. Truncated says how many are kept."""
+def _again(source: IO[bytes], start: int, index: Index) -> Iterator[bytes]:
+    """The stream, each chunk held to the index that was verified meanwhile."""
+    source.seek(start)
+    for part in read_parts(source):
+        if isinstance(part, Chunk):
+            if index.chunks[part.number : part.number + 1] != (part.digest,):
+                raise _damaged("the file changed while it was read")
+            yield part.plain()
+
+
+def _put_aside(parts: Iterator[Part], spool: Spool, step: Step) -> _Came:
+    """Keep chunks until all are there. Truncated says how many are kept."""
     index, signature, ended = None, b"", False
     have, came = list(spool.digests), 0
     try:
-        next(parts)  # the header
         for part in parts:
             if isinstance(part, Chunk):
                 spool.take(part, have)
@@ -144,17 +163,7 @@ def _keep(parts: Iterator[Part], spool: Spool, step: Step) -> tuple[Index, bytes
         raise Truncated(f"the stream was cut off; {len(have)} chunks of it are kept") from cut
     if index is None or not ended:
         raise _damaged("it has no index")
-    return index, signature
-
-
-def _from_file(source: IO[bytes], start: int, index: Index) -> Iterator[bytes]:
-    """The stream again, each chunk held to the index that was verified."""
-    source.seek(start)
-    for part in read_parts(source):
-        if isinstance(part, Chunk):
-            if index.chunks[part.number] != part.digest:
-                raise _damaged("the file changed while it was read")
-            yield part.plain()
+    return _Came(index, signature, spool.digests, spool.plain())
 
 
 def _there(store: Store, coming: Incoming) -> Snapshot | None:

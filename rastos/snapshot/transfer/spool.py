@@ -14,7 +14,7 @@ from pathlib import Path
 from rastos.errors import IntegrityError
 from rastos.host import faults
 
-from .container import Chunk
+from .container import Chunk, Truncated
 
 FOLDER = "receiving"
 _NAME = re.compile(r"([0-9a-f]{32})-([0-9a-f]{32}|whole)\Z")
@@ -70,10 +70,10 @@ class Spool:
                 next_step="send it again from its beginning, or with --have",
             )
         chunk.plain()
-        for digest, path in self._files()[chunk.number :]:  # another stream of the same snapshot from here on
-            path.unlink()
-            have.remove(digest)
         self.folder.mkdir(parents=True, exist_ok=True)
+        if chunk.number < len(have) or not have:  # another stream of the same snapshot from here on
+            self._cut(chunk.number)
+            del have[chunk.number :]
         target = self.folder / f"{chunk.number:08d}-{chunk.digest}"
         temporary = self.folder / ".chunk"
         temporary.write_bytes(chunk.frame)
@@ -81,14 +81,20 @@ class Spool:
         have.append(chunk.digest)
         faults.reached("receive.chunk")
 
+    def _cut(self, number: int) -> None:
+        for path in self.folder.iterdir():
+            match = _CHUNK.match(path.name)
+            if match is None or int(match[1]) >= number:
+                path.unlink()
+
     def plain(self) -> Iterator[bytes]:
         """The stream, chunk by chunk, each held to its digest."""
         for number, (digest, path) in enumerate(self._files()):
             try:
                 yield Chunk(number, digest, path.read_bytes()).plain()
-            except IntegrityError:
-                path.unlink()  # torn by a power cut: it has to come again, the ones before it don't
-                raise
+            except IntegrityError as error:
+                self._cut(number)  # torn by a power cut: it has to come again, the ones before it don't
+                raise Truncated(f"chunk {number} of what was kept is damaged; the ones before it stay") from error
 
     def drop(self) -> None:
         """Forget it."""
