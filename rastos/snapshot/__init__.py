@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from .signing import Signer, Trust
     from .store import Store, kernel_release
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
-    from .transfer.have import Have, read_have, what_is_there
-    from .transfer.receiving import Received, receive, receive_directly
-    from .transfer.sending import SendItem, SendPlan, header_of, plan_send, send, stream_of
+    from .transfer.have import Have, forget_unfinished, read_have, what_is_there
+    from .transfer.receiving import Received, receive, receive_directly, replace_by_stream
+    from .transfer.remote import Remote, ask, parse_remote, send_to
+    from .transfer.sending import SendItem, SendPlan, plan_send, send, send_to_file, stream_header, stream_of
     from .tree import Node, grow
     from .verify.checking import Damage, SnapshotCheck, check_snapshot
     from .verify.record import Recorded, quick_problems, record, recorded_digest, require_unchanged
@@ -50,6 +51,7 @@ _HOMES = {
     ),
     "transfer.have": (
         "Have",
+        "forget_unfinished",
         "read_have",
         "what_is_there",
     ),
@@ -57,13 +59,15 @@ _HOMES = {
         "Received",
         "receive",
         "receive_directly",
+        "replace_by_stream",
     ),
     "transfer.sending": (
         "SendItem",
         "SendPlan",
-        "header_of",
         "plan_send",
         "send",
+        "send_to_file",
+        "stream_header",
         "stream_of",
     ),
     "verify.checking": (
@@ -85,6 +89,12 @@ _HOMES = {
         "repair",
     ),
     "verify.sources": ("sources_of",),
+    "transfer.remote": (
+        "Remote",
+        "ask",
+        "parse_remote",
+        "send_to",
+    ),
 }
 
 __all__ = [
@@ -103,6 +113,7 @@ __all__ = [
     "Node",
     "Received",
     "Recorded",
+    "Remote",
     "RepairPlan",
     "SendItem",
     "SendPlan",
@@ -113,6 +124,7 @@ __all__ = [
     "Store",
     "SwapPlace",
     "Trust",
+    "ask",
     "boot_files",
     "change_packages",
     "changed_tree",
@@ -122,10 +134,11 @@ __all__ = [
     "delete",
     "deploy",
     "difference",
+    "forget_unfinished",
     "grow",
-    "header_of",
     "kernel_release",
     "opened_place",
+    "parse_remote",
     "plan_delete",
     "plan_deploy",
     "plan_packages",
@@ -139,9 +152,13 @@ __all__ = [
     "record",
     "recorded_digest",
     "repair",
+    "replace_by_stream",
     "require_unchanged",
     "send",
+    "send_to",
+    "send_to_file",
     "sources_of",
+    "stream_header",
     "stream_of",
     "what_is_there",
     "why_not_swapped",

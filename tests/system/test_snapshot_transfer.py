@@ -346,7 +346,7 @@ def test_between_two_images_directly(pair: Pair) -> None:
     _grown(pair.one)
     for item in plan_send(pair.one, [0, 1], have=what_is_there(pair.two)).items:
         made = receive_directly(
-            pair.two, sending.header_of(pair.one, item), sending.stream_of(pair.one, item), Progress()
+            pair.two, sending.stream_header(pair.one, item), sending.stream_of(pair.one, item), Progress()
         )
         assert made.new and pair.same(item.snapshot, made.snapshot.id)
 

@@ -16,6 +16,10 @@ COMMANDS = {
     "diff": ("comparing", "diff", "What differs between two snapshots: packages, /etc, files, kernel."),
     "deploy": ("deploying", "deploy", "Make a snapshot the next system to boot; the one before stays."),
     "rollback": ("deploying", "rollback", "Go back to the snapshot that booted before, or to the one named."),
+    "send": ("transfer", "send", "Send snapshots to a file, an image or another machine."),
+    "receive": ("transfer", "receive", "Receive snapshots from a file or a pipe."),
+    "verify": ("transfer_checks", "verify", "Check that a snapshot is what its manifest says."),
+    "repair": ("transfer_checks", "repair", "Mend a damaged snapshot from other copies of its files."),
     "delete": ("removing", "delete", "Delete a snapshot and the deployments that start it."),
 }
 

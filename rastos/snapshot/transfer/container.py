@@ -61,9 +61,9 @@ class Chunk:
         try:
             data = zstandard.ZstdDecompressor().decompress(self.frame, max_output_size=_LARGEST_CHUNK)
         except zstandard.ZstdError as error:
-            raise _damaged(f"chunk {self.number}: {error}") from error
+            raise damaged(f"chunk {self.number}: {error}") from error
         if hashlib.sha256(data).hexdigest() != self.digest:
-            raise _damaged(f"chunk {self.number} is not what its digest says")
+            raise damaged(f"chunk {self.number} is not what its digest says")
         return data
 
 
@@ -139,7 +139,7 @@ def read_parts(source: IO[bytes]) -> Iterator[Part]:
     while True:
         kind, length = _HEAD.unpack(_exactly(source, _HEAD.size))
         if kind not in _LIMITS or length > _LIMITS[kind]:
-            raise _damaged(f"a part of kind {kind!r} with {length} bytes")
+            raise damaged(f"a part of kind {kind!r} with {length} bytes")
         data = _exactly(source, length)
         if kind == b"E":
             yield End()
@@ -152,20 +152,20 @@ def _part(kind: bytes, data: bytes) -> Part:
         return Signature(data)
     if kind == b"C":
         if len(data) < _NUMBER.size + 32:
-            raise _damaged("a chunk without its digest")
+            raise damaged("a chunk without its digest")
         at = _NUMBER.size
         return Chunk(_NUMBER.unpack_from(data)[0], data[at : at + 32].hex(), data[at + 32 :])
     try:
         value = json.loads(data)
     except ValueError as error:
-        raise _damaged(f"unreadable JSON: {error}") from error
+        raise damaged(f"unreadable JSON: {error}") from error
     if not isinstance(value, dict):
-        raise _damaged("a part that is no object")
+        raise damaged("a part that is no object")
     if kind == b"H":
         return Header(data, value)
     chunks = value.get("chunks")
     if value.get("what") != "rastos snapshot stream" or not isinstance(chunks, list):
-        raise _damaged("its index is not one")
+        raise damaged("its index is not one")
     return Index(data, str(value.get("header")), tuple(str(item) for item in chunks))
 
 
@@ -184,5 +184,6 @@ def _exactly(source: IO[bytes], count: int) -> bytes:
     return data
 
 
-def _damaged(why: str) -> IntegrityError:
+def damaged(why: str) -> IntegrityError:
+    """The error for a container that is not as it was written."""
     return IntegrityError(f"a damaged snapshot stream: {why}", next_step="nothing was kept of it; send it again")

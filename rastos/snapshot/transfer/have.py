@@ -55,6 +55,15 @@ def what_is_there(store: Store) -> Have:
     return Have(str(store.info.get("uuid", "")), frozenset(item.uuid for item in found), frozenset(known), cut)
 
 
+def forget_unfinished(store: Store) -> tuple[int, int]:
+    """Drop what is kept of streams that were cut off: how many, and their bytes."""
+    spools = Spool.every(store.top)
+    size = sum(spool.size for spool in spools)
+    for spool in spools:
+        spool.drop()
+    return len(spools), size
+
+
 def read_have(text: str, where: object) -> Have:
     """From JSON that another machine wrote. IntegrityError: it isn't that."""
     try:

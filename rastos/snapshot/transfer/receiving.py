@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from rastos.errors import ExternalError, IntegrityError, UserError
+from rastos.errors import UserError
 from rastos.host import faults, write_json
 from rastos.progress import Progress, Step
 
@@ -23,8 +23,10 @@ from ..metadata import Delta, Snapshot
 from ..signing import Trust
 from ..store import Store, kernel_release, package_digest, package_names
 from ..verify.record import record_received
-from .container import Chunk, End, Header, Index, Part, Signature, Truncated, read_parts
+from ..verify.repair import replace_tree
+from .container import Header, damaged, read_parts
 from .feeding import feed
+from .gathering import announced, whole_stream
 from .incoming import Incoming, read_header
 from .spool import Spool
 from .stream import NAME, Scanner
@@ -64,15 +66,36 @@ def receive_directly(store: Store, header: Header, stream: Iterator[bytes], prog
         return _publish(store, coming, stream, "", True, step)
 
 
+def replace_by_stream(store: Store, number: int, source: IO[bytes], trust: Trust, progress: Progress) -> Received:
+    """Give a damaged snapshot the tree that a stream of it brings. UserError: it is another snapshot's stream."""
+    snapshot = store.snapshot(number)
+    start = source.tell() if source.seekable() else None
+    parts = read_parts(source)
+    coming = announced(parts)
+    if coming is None or coming.snapshot.uuid != snapshot.uuid:
+        raise UserError(
+            f"this is not a stream of snapshot {number}",
+            on=coming.label if coming else "",
+            next_step="send it from a machine that has it: rastos snapshot send ID -o FILE",
+        )
+    _need_base(store, coming)
+    with progress.step(f"Replacing the tree of snapshot {number}", unit="bytes") as step:
+        spool = Spool(store.top, coming.stream, coming.base)
+        with whole_stream(source, start, parts, coming, spool, trust, step) as (stream, signer):
+
+            def build(folder: Path) -> None:
+                feed(stream, folder, Scanner(coming.stream, coming.base, devices=bool(signer)), step)
+
+            replace_tree(store, number, build)
+    return Received(snapshot, False, signer)
+
+
 def _receive_one(store: Store, source: IO[bytes], trust: Trust, progress: Progress) -> Received | None:
     start = source.tell() if source.seekable() else None
     parts = read_parts(source)
-    head = next(parts, None)
-    if head is None:
+    coming = announced(parts)
+    if coming is None:
         return None
-    if not isinstance(head, Header):
-        raise _damaged("it has no header at its beginning")
-    coming = read_header(head)
     spool = Spool(store.top, coming.stream, coming.base)
     there = _there(store, coming)
     if there is not None:
@@ -81,89 +104,11 @@ def _receive_one(store: Store, source: IO[bytes], trust: Trust, progress: Progre
         spool.drop()
         return Received(there, False)
     _need_base(store, coming)
-    with progress.step(f"Receiving {coming.label}", unit="bytes") as step:
-        came = _in_file(source, start, parts) if start is not None else None
-        if came is None:
-            if start is not None:
-                source.seek(start)
-                parts = read_parts(source)
-                next(parts)
-            came = _put_aside(parts, spool, step)
-        try:
-            if came.index.header != coming.digest or came.index.chunks != came.digests:
-                raise _damaged("its index belongs to another stream")
-            signer = trust.check(came.index.raw, came.signature, f"the stream of '{coming.label}'")
-            faults.reached("receive.verified")
-            made = _publish(store, coming, came.stream, signer, bool(signer), step)
-        except Truncated:
-            raise
-        except (IntegrityError, ExternalError):  # with more of the same it would not become better
-            spool.drop()
-            raise
-        spool.drop()
-        faults.reached("receive.cleared")
-        return made
-
-
-@dataclass(frozen=True, slots=True)
-class _Came:
-    """A container that is here as a whole: `stream` is what was in its chunks, read when it is needed."""
-
-    index: Index
-    signature: bytes
-    digests: tuple[str, ...]
-    stream: Iterator[bytes]
-
-
-def _in_file(source: IO[bytes], start: int, parts: Iterator[Part]) -> _Came | None:
-    """What can be read again from a file; None where the file is cut off or begins in the middle of a stream."""
-    index, signature = None, b""
-    digests: list[str] = []
-    try:
-        for part in parts:
-            if isinstance(part, Chunk):
-                if part.number != len(digests):
-                    return None
-                digests.append(part.digest)
-            elif isinstance(part, Index):
-                index = part
-            elif isinstance(part, Signature):
-                signature = part.raw
-    except Truncated:
-        return None
-    return _Came(index, signature, tuple(digests), _again(source, start, index)) if index is not None else None
-
-
-def _again(source: IO[bytes], start: int, index: Index) -> Iterator[bytes]:
-    """The stream, each chunk held to the index that was verified meanwhile."""
-    source.seek(start)
-    for part in read_parts(source):
-        if isinstance(part, Chunk):
-            if index.chunks[part.number : part.number + 1] != (part.digest,):
-                raise _damaged("the file changed while it was read")
-            yield part.plain()
-
-
-def _put_aside(parts: Iterator[Part], spool: Spool, step: Step) -> _Came:
-    """Keep chunks until all are there. Truncated says how many are kept."""
-    index, signature, ended = None, b"", False
-    have, came = list(spool.digests), 0
-    try:
-        for part in parts:
-            if isinstance(part, Chunk):
-                spool.take(part, have)
-                came += len(part.frame)
-                step.advance(came)
-            elif isinstance(part, Index):
-                index = part
-            elif isinstance(part, Signature):
-                signature = part.raw
-            ended = isinstance(part, End)
-    except Truncated as cut:
-        raise Truncated(f"the stream was cut off; {len(have)} chunks of it are kept") from cut
-    if index is None or not ended:
-        raise _damaged("it has no index")
-    return _Came(index, signature, spool.digests, spool.plain())
+    with (
+        progress.step(f"Receiving {coming.label}", unit="bytes") as step,
+        whole_stream(source, start, parts, coming, spool, trust, step) as (stream, signer),
+    ):
+        return _publish(store, coming, stream, signer, bool(signer), step)
 
 
 def _there(store: Store, coming: Incoming) -> Snapshot | None:
@@ -198,7 +143,7 @@ def _publish(
         faults.reached("receive.received")
         tree = building / NAME
         if sorted(os.listdir(building)) != [NAME] or subvolume.identities(tree).received != coming.stream:
-            raise _damaged("what arrived is not the subvolume that was announced")
+            raise damaged("what arrived is not the subvolume that was announced")
         notes = []
         if record_received(building, coming.snapshot.uuid, coming.manifest):
             notes.append("every path is as its manifest says")
@@ -259,7 +204,3 @@ def _drop(building: Path) -> None:
     for rest in building.iterdir():
         rest.unlink()
     building.rmdir()
-
-
-def _damaged(why: str) -> IntegrityError:
-    return IntegrityError(f"a damaged snapshot stream: {why}", next_step="nothing was kept of it; send it again")

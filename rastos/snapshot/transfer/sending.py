@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from rastos.errors import ExternalError, IntegrityError, UserError
-from rastos.host import spawn
+from rastos.host import faults, rename_durable, spawn, working_directory
 from rastos.progress import Progress, Step
 
 from .. import subvolume
@@ -90,7 +91,7 @@ def _nearest(known: dict[int, Snapshot], number: int, common: set[int]) -> int |
     return max(others) if others else None
 
 
-def header_of(store: Store, item: SendItem) -> Header:
+def stream_header(store: Store, item: SendItem) -> Header:
     """What a receiver has to know before the stream."""
     snapshot = store.snapshot(item.snapshot)
     known = {other.id: other.uuid for other in store.snapshots()}
@@ -127,7 +128,7 @@ def stream_of(store: Store, item: SendItem) -> Iterator[bytes]:
 
 def send_parts(store: Store, item: SendItem, signer: Signer, step: Step) -> Iterator[Part]:
     """The container of one snapshot, without the chunks that the receiver keeps and that are still the same."""
-    header = header_of(store, item)
+    header = stream_header(store, item)
     yield header
     digests: list[str] = []
     kept, sent = list(item.kept), 0
@@ -147,6 +148,19 @@ def send_parts(store: Store, item: SendItem, signer: Signer, step: Step) -> Iter
         yield Signature(signature)
     step.outcome = f"{sent / 1e6:.1f} MB in {len(digests)} chunks"
     yield End()
+
+
+def send_to_file(store: Store, plan: SendPlan, target: Path, signer: Signer, progress: Progress) -> int:
+    """Write a stream to a file that gets its name when it is complete and durable; its size in bytes."""
+    with working_directory(target.absolute().parent, "rastos-send") as folder:
+        with open(folder / "stream", "xb") as stream:
+            send(store, plan, stream, signer, progress)
+            stream.flush()
+            os.fsync(stream.fileno())
+            size = stream.tell()
+        faults.reached("send.written")
+        rename_durable(folder / "stream", target)
+    return size
 
 
 def send(store: Store, plan: SendPlan, target: IO[bytes], signer: Signer, progress: Progress) -> None:
