@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .signing import Signer, Trust
     from .store import Store, kernel_release
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
+    from .transfer.archives import Exported, Imported, export_oci, export_tar, import_archive
     from .transfer.have import Have, forget_unfinished, read_have, what_is_there
     from .transfer.receiving import Received, receive, receive_directly, replace_by_stream
     from .transfer.remote import Remote, ask, parse_remote, send_to
@@ -49,6 +50,7 @@ _HOMES = {
         "Signer",
         "Trust",
     ),
+    "transfer.archives": ("Exported", "Imported", "export_oci", "export_tar", "import_archive"),
     "transfer.have": (
         "Have",
         "forget_unfinished",
@@ -105,7 +107,9 @@ __all__ = [
     "Deployment",
     "Difference",
     "Esp",
+    "Exported",
     "Have",
+    "Imported",
     "Intent",
     "Mend",
     "MountedEsp",
@@ -134,8 +138,11 @@ __all__ = [
     "delete",
     "deploy",
     "difference",
+    "export_oci",
+    "export_tar",
     "forget_unfinished",
     "grow",
+    "import_archive",
     "kernel_release",
     "opened_place",
     "parse_remote",

@@ -18,6 +18,8 @@ COMMANDS = {
     "rollback": ("deploying", "rollback", "Go back to the snapshot that booted before, or to the one named."),
     "send": ("transfer", "send", "Send snapshots to a file, an image or another machine."),
     "receive": ("transfer", "receive", "Receive snapshots from a file or a pipe."),
+    "export": ("transfer_archives", "export", "A snapshot as an OCI image or a tar archive."),
+    "import": ("transfer_archives", "import_", "Make a snapshot of an OCI image or a tar archive."),
     "verify": ("transfer_checks", "verify", "Check that a snapshot is what its manifest says."),
     "repair": ("transfer_checks", "repair", "Mend a damaged snapshot from other copies of its files."),
     "delete": ("removing", "delete", "Delete a snapshot and the deployments that start it."),

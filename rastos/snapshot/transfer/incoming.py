@@ -50,7 +50,7 @@ def read_header(header: Header) -> Incoming:
         if manifest and (len(manifest) != 64 or set(manifest) - set("0123456789abcdef")):
             raise ValueError("the digest of its manifest")
         return Incoming(
-            snapshot=_clean(Snapshot.from_json(dict(value["snapshot"]))),
+            snapshot=clean_words(dict(value["snapshot"])),
             store=_uuid(value.get("store", "")),
             parent=_uuid(value.get("parent", "")),
             stream=stream,
@@ -65,7 +65,9 @@ def read_header(header: Header) -> Incoming:
         ) from error
 
 
-def _clean(found: Snapshot) -> Snapshot:
+def clean_words(value: dict[str, Any]) -> Snapshot:
+    """A snapshot's record from outside: no id, no parent, words that a terminal shows as they are. ValueError: none."""
+    found = Snapshot.from_json(value)
     name = _line(found.name)
     intent = Intent(
         tuple(_line(item) for item in found.intent.install),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from rastos.errors import ExternalError, IntegrityError, UserError
+from rastos.errors import ExternalError, HostError, IntegrityError, UserError
 from rastos.host import faults, rename_durable, spawn, working_directory
 from rastos.progress import Progress, Step
 
@@ -117,6 +117,12 @@ def stream_of(store: Store, item: SendItem) -> Iterator[bytes]:
             yield data
         words = process.stderr.read().decode("utf-8", "replace")
         status = process.wait()
+    if status != 0 and "Read-only file system" in words:
+        raise HostError(
+            "the file system was not closed cleanly, and is open for reading only",
+            on=store.top,
+            next_step="open it for writing once, which repairs it: rastos snapshot receive --forget",
+        )
     if status != 0:
         raise ExternalError(
             f"could not send snapshot {item.snapshot}: btrfs send ended with status {status}",

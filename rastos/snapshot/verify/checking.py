@@ -92,7 +92,14 @@ def _by_packages(store: Store, number: int, progress: Progress, notes: tuple[str
     with progress.step(f"Verifying snapshot {number}, which has no manifest") as step:
         leaves = exact_manifest(store.tree(number))
         damage = [Damage(leaf.path, "unreadable") for leaf in leaves if " unreadable:" in leaf.text]
-        known = verify_packages(target_for(store.tree(number), cache, immutable=True), (), progress)
+        target = target_for(store.tree(number), cache, immutable=True)
+        try:
+            known = verify_packages(target, (), progress)
+        except IntegrityError as error:
+            database = str(target.database.relative_to(target.root))
+            return SnapshotCheck(
+                number, "packages", len(leaves), (*damage, Damage(database, "unreadable", error.what)), "", notes
+            )
         broken = {item.path for item in damage}
         for finding in known.altered:
             path = finding.path.lstrip("/")
