@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from .deployment import DeployPlan, deploy, plan_deploy
     from .diff import Difference, difference
     from .esp import Esp, MountedEsp, MtoolsEsp
+    from .kernels import TreeKernel, kernel_release, kernels_in
     from .metadata import Delta, Deployment, Intent, Snapshot
     from .packages import change_packages, plan_packages
     from .removal import delete, plan_delete
     from .rollback import plan_rollback
     from .session import Session, create_session, create_snapshot
     from .signing import Signer, Trust
-    from .store import Store, kernel_release
+    from .store import Store
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
     from .transfer.archives import Exported, Imported, export_oci, export_tar, import_archive
     from .transfer.have import Have, forget_unfinished, read_have, what_is_there
@@ -34,23 +35,67 @@ if TYPE_CHECKING:
     from .verify.sources import sources_of
 
 _HOMES = {
-    "bootentry": ("BootFiles", "boot_files"),
-    "deployment": ("DeployPlan", "deploy", "plan_deploy"),
-    "diff": ("Difference", "difference"),
-    "esp": ("Esp", "MountedEsp", "MtoolsEsp"),
-    "metadata": ("Delta", "Deployment", "Intent", "Snapshot"),
-    "packages": ("change_packages", "plan_packages"),
-    "removal": ("delete", "plan_delete"),
+    "bootentry": (
+        "BootFiles",
+        "boot_files",
+    ),
+    "deployment": (
+        "DeployPlan",
+        "deploy",
+        "plan_deploy",
+    ),
+    "diff": (
+        "Difference",
+        "difference",
+    ),
+    "esp": (
+        "Esp",
+        "MountedEsp",
+        "MtoolsEsp",
+    ),
+    "kernels": (
+        "TreeKernel",
+        "kernel_release",
+        "kernels_in",
+    ),
+    "metadata": (
+        "Delta",
+        "Deployment",
+        "Intent",
+        "Snapshot",
+    ),
+    "packages": (
+        "change_packages",
+        "plan_packages",
+    ),
+    "removal": (
+        "delete",
+        "plan_delete",
+    ),
     "rollback": ("plan_rollback",),
-    "session": ("Session", "create_session", "create_snapshot"),
-    "store": ("Store", "kernel_release"),
-    "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
-    "tree": ("Node", "grow"),
+    "session": (
+        "Session",
+        "create_session",
+        "create_snapshot",
+    ),
     "signing": (
         "Signer",
         "Trust",
     ),
-    "transfer.archives": ("Exported", "Imported", "export_oci", "export_tar", "import_archive"),
+    "store": ("Store",),
+    "swap": (
+        "SwapPlace",
+        "changed_tree",
+        "opened_place",
+        "why_not_swapped",
+    ),
+    "transfer.archives": (
+        "Exported",
+        "Imported",
+        "export_oci",
+        "export_tar",
+        "import_archive",
+    ),
     "transfer.have": (
         "Have",
         "forget_unfinished",
@@ -63,6 +108,12 @@ _HOMES = {
         "receive_directly",
         "replace_by_stream",
     ),
+    "transfer.remote": (
+        "Remote",
+        "ask",
+        "parse_remote",
+        "send_to",
+    ),
     "transfer.sending": (
         "SendItem",
         "SendPlan",
@@ -71,6 +122,10 @@ _HOMES = {
         "send_to_file",
         "stream_header",
         "stream_of",
+    ),
+    "tree": (
+        "Node",
+        "grow",
     ),
     "verify.checking": (
         "Damage",
@@ -91,12 +146,6 @@ _HOMES = {
         "repair",
     ),
     "verify.sources": ("sources_of",),
-    "transfer.remote": (
-        "Remote",
-        "ask",
-        "parse_remote",
-        "send_to",
-    ),
 }
 
 __all__ = [
@@ -127,6 +176,7 @@ __all__ = [
     "SnapshotCheck",
     "Store",
     "SwapPlace",
+    "TreeKernel",
     "Trust",
     "ask",
     "boot_files",
@@ -144,6 +194,7 @@ __all__ = [
     "grow",
     "import_archive",
     "kernel_release",
+    "kernels_in",
     "opened_place",
     "parse_remote",
     "plan_delete",

@@ -19,9 +19,10 @@ from rastos.host import faults, write_json
 from rastos.progress import Progress, Step
 
 from .. import subvolume
+from ..kernels import kernel_release
 from ..metadata import Delta, Snapshot
 from ..signing import Trust
-from ..store import Store, kernel_release, package_digest, package_names
+from ..store import Store, package_digest, package_names
 from ..verify.record import record_received
 from ..verify.repair import replace_tree
 from .container import Header, damaged, read_parts
