@@ -47,14 +47,24 @@ if TYPE_CHECKING:
     from .session import Session, create_session, discard_session, open_session
     from .session_programs import run_in_session, shell_in_session
     from .session_record import SessionRecord, check_session_name, kept_session, kept_sessions
+    from .signing import Signer, Trust
     from .sizes import Sizes, known_sizes, measured_sizes
     from .state_contract import Contract, StatePath, read_contract, read_stamps
     from .state_places import StatePlace
     from .state_written import NewerState, Written, written_versions
     from .store import Store
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
+    from .transfer.archives import Exported, Imported, export_oci, export_tar, import_archive
+    from .transfer.have import Have, forget_unfinished, read_have, what_is_there
+    from .transfer.receiving import Received, receive, receive_directly, replace_by_stream
+    from .transfer.remote import Remote, ask, parse_remote, send_to
+    from .transfer.sending import SendItem, SendPlan, plan_send, send, send_to_file, stream_header, stream_of
     from .tree import Node, Tree, ancestors, descendants, grow
     from .verdicts import BadMark, bad_snapshots, mark_bad, newest_usable
+    from .verify.checking import Damage, SnapshotCheck, check_snapshot
+    from .verify.record import Recorded, quick_problems, record, recorded_digest, require_unchanged
+    from .verify.repair import Mend, RepairPlan, plan_repair, repair
+    from .verify.sources import sources_of
 
 _HOMES = {
     "bootentry": (
@@ -208,6 +218,10 @@ _HOMES = {
         "kept_session",
         "kept_sessions",
     ),
+    "signing": (
+        "Signer",
+        "Trust",
+    ),
     "sizes": (
         "Sizes",
         "known_sizes",
@@ -232,6 +246,40 @@ _HOMES = {
         "opened_place",
         "why_not_swapped",
     ),
+    "transfer.archives": (
+        "Exported",
+        "Imported",
+        "export_oci",
+        "export_tar",
+        "import_archive",
+    ),
+    "transfer.have": (
+        "Have",
+        "forget_unfinished",
+        "read_have",
+        "what_is_there",
+    ),
+    "transfer.receiving": (
+        "Received",
+        "receive",
+        "receive_directly",
+        "replace_by_stream",
+    ),
+    "transfer.remote": (
+        "Remote",
+        "ask",
+        "parse_remote",
+        "send_to",
+    ),
+    "transfer.sending": (
+        "SendItem",
+        "SendPlan",
+        "plan_send",
+        "send",
+        "send_to_file",
+        "stream_header",
+        "stream_of",
+    ),
     "tree": (
         "Node",
         "Tree",
@@ -245,6 +293,25 @@ _HOMES = {
         "mark_bad",
         "newest_usable",
     ),
+    "verify.checking": (
+        "Damage",
+        "SnapshotCheck",
+        "check_snapshot",
+    ),
+    "verify.record": (
+        "Recorded",
+        "quick_problems",
+        "record",
+        "recorded_digest",
+        "require_unchanged",
+    ),
+    "verify.repair": (
+        "Mend",
+        "RepairPlan",
+        "plan_repair",
+        "repair",
+    ),
+    "verify.sources": ("sources_of",),
 }
 
 __all__ = [
@@ -254,6 +321,7 @@ __all__ = [
     "CancelPlan",
     "Contract",
     "CopyPlan",
+    "Damage",
     "DeletePlan",
     "Delta",
     "DeployPlan",
@@ -266,9 +334,13 @@ __all__ = [
     "EtcDifference",
     "EtcMerge",
     "EtcState",
+    "Exported",
     "Finding",
+    "Have",
+    "Imported",
     "Intent",
     "KeepPlan",
+    "Mend",
     "MountedEsp",
     "MtoolsEsp",
     "NewerState",
@@ -281,13 +353,21 @@ __all__ = [
     "Pending",
     "Prunable",
     "PrunePlan",
+    "Received",
+    "Recorded",
+    "Remote",
+    "RepairPlan",
     "ReparentPlan",
     "SECTIONS",
     "Schedule",
+    "SendItem",
+    "SendPlan",
     "Session",
     "SessionRecord",
+    "Signer",
     "Sizes",
     "Snapshot",
+    "SnapshotCheck",
     "StatePath",
     "StatePlace",
     "Store",
@@ -295,10 +375,12 @@ __all__ = [
     "Tree",
     "TreeChange",
     "TreeKernel",
+    "Trust",
     "ValueChange",
     "Verdict",
     "Written",
     "ancestors",
+    "ask",
     "bad_snapshots",
     "boot_files",
     "boot_state",
@@ -312,6 +394,7 @@ __all__ = [
     "check_kernel",
     "check_name",
     "check_session_name",
+    "check_snapshot",
     "check_tag",
     "copy_snapshots",
     "create_session",
@@ -324,7 +407,11 @@ __all__ = [
     "etc_path",
     "etc_state",
     "examine",
+    "export_oci",
+    "export_tar",
+    "forget_unfinished",
     "grow",
+    "import_archive",
     "keep",
     "kept_session",
     "kept_sessions",
@@ -341,6 +428,7 @@ __all__ = [
     "open_session",
     "opened_place",
     "opened_running",
+    "parse_remote",
     "parse_schedule",
     "path_log",
     "plan_cancel",
@@ -354,21 +442,39 @@ __all__ = [
     "plan_push",
     "plan_rebase",
     "plan_recursive",
+    "plan_repair",
     "plan_reparent",
     "plan_resolve",
     "plan_restore",
     "plan_rollback",
+    "plan_send",
     "plan_sync",
     "protected",
     "proven",
     "prune",
+    "quick_problems",
     "read_contract",
+    "read_have",
     "read_stamps",
+    "receive",
+    "receive_directly",
+    "record",
+    "recorded_digest",
+    "repair",
     "reparent",
+    "replace_by_stream",
+    "require_unchanged",
     "run_in_session",
+    "send",
+    "send_to",
+    "send_to_file",
     "session_files",
     "shell_in_session",
+    "sources_of",
+    "stream_header",
+    "stream_of",
     "text_difference",
+    "what_is_there",
     "why_not_swapped",
     "words_of",
     "written_versions",

@@ -114,6 +114,30 @@ def _facts(path: str, info: Any) -> Facts:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a subvolume is to `btrfs send`, UUIDs in hex ("" where none): `received` is the one it was sent as, `changed`
+    the transaction of its last change, `sent_changed` that of the one it was received from."""
+
+    uuid: str
+    received: str
+    parent: str
+    changed: int
+    sent_changed: int
+
+    @property
+    def sent_as(self) -> str:
+        """The UUID a stream of it carries, the same on every machine that has it."""
+        return self.received or self.uuid
+
+
+def identities(path: Path) -> Identity:
+    """The UUIDs and transactions of a subvolume (btrfs-subvolume(8), show)."""
+    found = _call(btrfsutil.subvolume_info, path, os.fspath(path))
+    words = [bytes(item).hex().strip("0") and bytes(item).hex() for item in (found.received_uuid, found.parent_uuid)]
+    return Identity(bytes(found.uuid).hex(), words[0], words[1], int(found.ctransid), int(found.stransid))
+
+
 def delete(path: Path) -> None:
     """Delete a subvolume with those nested in it; a path that is not there is no error."""
     if not path.exists():

@@ -40,6 +40,12 @@ COMMANDS = {
     "delete": ("removing", "delete", "Delete snapshots and the deployments that start them."),
     "prune": ("retention", "prune", "Delete what a schedule no longer keeps."),
     "doctor": ("retention", "doctor", "What is lost, left over or foreign in a store; --fix mends what is safe."),
+    "send": ("transfer", "send", "Send snapshots to a file, an image or another machine."),
+    "receive": ("transfer", "receive", "Receive snapshots from a file or a pipe."),
+    "export": ("transfer_archives", "export", "A snapshot as an OCI image or a tar archive."),
+    "import": ("transfer_archives", "import_", "Make a snapshot of an OCI image or a tar archive."),
+    "verify": ("transfer_checks", "verify", "Check that a snapshot is what its manifest says."),
+    "repair": ("transfer_checks", "repair", "Mend a damaged snapshot from other copies of its files."),
 }
 
 
