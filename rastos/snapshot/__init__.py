@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rastos.surface import first_use
 
 if TYPE_CHECKING:
+    from .boot_record import Boot, Verdict, boots, read_boots, verdict
     from .bootentry import BootFiles, boot_files
     from .deployment import DeployPlan, deploy, plan_deploy
     from .diff import Difference, difference
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bootentry": ("BootFiles", "boot_files"),
+    "boot_record": ("Boot", "Verdict", "boots", "read_boots", "verdict"),
     "deployment": ("DeployPlan", "deploy", "plan_deploy"),
     "diff": ("Difference", "difference"),
     "esp": ("Esp", "MountedEsp", "MtoolsEsp"),
@@ -41,6 +43,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Boot",
     "BootFiles",
     "Delta",
     "DeployPlan",
@@ -55,8 +58,10 @@ __all__ = [
     "Snapshot",
     "Store",
     "SwapPlace",
+    "Verdict",
     "boot_files",
     "booted_deployment",
+    "boots",
     "change_packages",
     "changed_tree",
     "create_session",
@@ -72,6 +77,8 @@ __all__ = [
     "plan_deploy",
     "plan_packages",
     "plan_rollback",
+    "read_boots",
+    "verdict",
     "why_not_swapped",
 ]
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "diff": ("comparing", "diff", "What differs between two snapshots: packages, /etc, files, kernel."),
     "deploy": ("deploying", "deploy", "Make a snapshot the next system to boot; the one before stays."),
     "rollback": ("deploying", "rollback", "Go back to the snapshot that booted before, or to the one named."),
+    "status": ("status", "status", "What runs, what boots next, and what happened at the last boots."),
     "delete": ("removing", "delete", "Delete a snapshot and the deployments that start it."),
 }
 
