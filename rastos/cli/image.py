@@ -45,7 +45,11 @@ def image() -> None:
 @image.command()
 @click.option("--profile", default="server", show_default=True, metavar="NAME", help="Image profile (or a .toml file).")
 @click.option("--packages", type=click.Path(path_type=Path, dir_okay=False), help="Manifest (default: packages.toml).")
-@click.option("--kernel", metavar="PROFILE|PACKAGE", help="Kernel profile or package, instead of the profile's.")
+@click.option(
+    "--kernel",
+    metavar="PROFILE|PACKAGE|distro",
+    help="Kernel profile or package instead of the profile's; distro: the distribution's own.",
+)
 @click.option("--format", "kind", type=click.Choice(["qcow2", "raw"]), help="Instead of the profile's.")
 @click.option("--size", metavar="SIZE", help="Size of the disk, such as 4G.")
 @click.option("--hostname", metavar="NAME", help="Instead of the profile's.")
@@ -98,9 +102,11 @@ def create(
     """
     from dataclasses import replace
 
+    from rastos.cli.kernel.distro import distro_package
     from rastos.errors import UserError
     from rastos.host import require_root
     from rastos.installer import create_image, load_image_profile, parse_size, plan_image
+    from rastos.kernel import distro_request
     from rastos.package import LocalRepository, load_manifest
 
     if not dry_run:
@@ -119,6 +125,11 @@ def create(
     manifest = load_manifest(packages or app.config.manifest)
     repository = LocalRepository(app.config.repository)
     lock, channels = _sources(app, chosen, manifest, repository, locked=locked, bundle=bundle, keyring=keyring)
+    request = distro_request(chosen.kernel)
+    if request is not None:
+        chosen = replace(chosen, kernel=distro_package(app, request, channels).name)
+        # there may have been no local channel before
+        lock, channels = _sources(app, chosen, manifest, repository, locked=locked, bundle=bundle, keyring=keyring)
     plan = plan_image(
         chosen,
         manifest,

@@ -13,6 +13,7 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from rastos.host.capabilities import Finding, available_memory, survey
+    from rastos.host.conversation import converse
     from rastos.host.download import Request, Transfer, Validators, fetch, fetch_all, fetch_if_changed
     from rastos.host.files import (
         copy_file,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "capabilities": ("Finding", "available_memory", "survey"),
+    "conversation": ("converse",),
     "download": ("Request", "Transfer", "Validators", "fetch", "fetch_all", "fetch_if_changed"),
     "files": (
         "copy_file",
@@ -76,6 +78,7 @@ __all__ = [
     "attached",
     "available_memory",
     "bound",
+    "converse",
     "copy_file",
     "digest_of",
     "distribution",

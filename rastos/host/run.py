@@ -83,11 +83,12 @@ def _guard(life: int) -> None:
     os._exit(0)
 
 
-def _child_setup(death_signal: int, root: Path | None, life: int | None) -> Callable[[], None]:
+def _child_setup(death_signal: int, root: Path | None, life: int | None, session: bool = True) -> Callable[[], None]:
     parent = os.getpid()
 
     def setup() -> None:
-        os.setsid()
+        if session:
+            os.setsid()
         if life is not None:
             _guard(life)
         _libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
@@ -113,6 +114,7 @@ def _open(
     death_signal: int = signal.SIGKILL,
     pass_fds: Sequence[int] = (),
     life: int | None = None,
+    session: bool = True,
 ) -> subprocess.Popen[bytes]:
     words = [os.fspath(word) for word in argv]
     if root is None and os.sep not in words[0] and find_program(words[0]) is None:
@@ -126,7 +128,7 @@ def _open(
             cwd=None if root is not None else cwd,
             env=environment(env),
             pass_fds=tuple(pass_fds),
-            preexec_fn=_child_setup(death_signal, root, life),
+            preexec_fn=_child_setup(death_signal, root, life, session),
         )
     except (FileNotFoundError, PermissionError, subprocess.SubprocessError) as error:
         raise HostError(

@@ -11,8 +11,13 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from .building import build
+    from .config_diff import Difference, compare_configs, tally
+    from .config_edit import EditedConfig, Editor, edit_config, menu_editor, save_edited
+    from .config_menus import KernelTree, MenuEntry, menus_or_nothing, nearest_tree
+    from .config_port import Changed, Gone, Heir, NewOption, PortReport, port_report
     from .config_show import Asked, Option, show_options, who_asked
-    from .fragments import Merged, OptionGroup, Override, Request, merge, option_groups, parse_fragment
+    from .distribution import DistributionPlan, distro_kernel, distro_request, plan_distribution
+    from .fragments import Merged, OptionGroup, Override, Request, find_fragment, merge, option_groups, parse_fragment
     from .initramfs import InitramfsModule, InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
     from .jobs import fitting_jobs
     from .kconfig import Dropped, read_config
@@ -42,17 +47,50 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "building": ("build",),
+    "config_diff": (
+        "Difference",
+        "compare_configs",
+        "tally",
+    ),
+    "config_edit": (
+        "EditedConfig",
+        "Editor",
+        "edit_config",
+        "menu_editor",
+        "save_edited",
+    ),
+    "config_menus": (
+        "KernelTree",
+        "MenuEntry",
+        "menus_or_nothing",
+        "nearest_tree",
+    ),
+    "config_port": (
+        "Changed",
+        "Gone",
+        "Heir",
+        "NewOption",
+        "PortReport",
+        "port_report",
+    ),
     "config_show": (
         "Asked",
         "Option",
         "show_options",
         "who_asked",
     ),
+    "distribution": (
+        "DistributionPlan",
+        "distro_kernel",
+        "distro_request",
+        "plan_distribution",
+    ),
     "fragments": (
         "Merged",
         "OptionGroup",
         "Override",
         "Request",
+        "find_fragment",
         "merge",
         "option_groups",
         "parse_fragment",
@@ -132,22 +170,33 @@ __all__ = [
     "Asked",
     "BuildPlan",
     "BuiltKernel",
+    "Changed",
+    "Difference",
+    "DistributionPlan",
     "Dropped",
+    "EditedConfig",
+    "Editor",
     "Expected",
     "FurtherPackage",
+    "Gone",
+    "Heir",
     "InitramfsModule",
     "InitramfsPlan",
     "KernelProfile",
+    "KernelTree",
     "Listed",
     "MIRROR",
     "MayDrop",
     "Meant",
+    "MenuEntry",
     "Merged",
+    "NewOption",
     "Offer",
     "Option",
     "OptionGroup",
     "Override",
     "Patch",
+    "PortReport",
     "Release",
     "Request",
     "ResolvedConfig",
@@ -158,7 +207,12 @@ __all__ = [
     "Vmlinux",
     "build",
     "built",
+    "compare_configs",
+    "distro_kernel",
+    "distro_request",
+    "edit_config",
     "explained",
+    "find_fragment",
     "find_source",
     "find_toolchain",
     "find_vmlinux",
@@ -167,22 +221,29 @@ __all__ = [
     "known_module_key",
     "list_sources",
     "load_profile",
+    "menu_editor",
+    "menus_or_nothing",
     "merge",
     "module_key",
+    "nearest_tree",
     "offers",
     "open_source",
     "option_groups",
     "parse_fragment",
     "plan_build",
+    "plan_distribution",
     "plan_initramfs",
+    "port_report",
     "profiles",
     "read_config",
     "read_secure_boot_key",
     "read_series",
     "releases",
     "resolve_config",
+    "save_edited",
     "show_options",
     "sign_efi",
+    "tally",
     "trust_keys",
     "verify_efi",
     "vmlinuz_of",

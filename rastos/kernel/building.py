@@ -5,6 +5,7 @@ The build tree is kept: an interrupted build continues in it, and a changed opti
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from rastos.progress import Progress
 
 PROGRAMS = ("make", "bc", "flex", "bison", "perl", "tar", "depmod")
 MARKER = "rastos-build.json"
+FULL = 256_000_000  # bytes free; make that fails with no word below it, failed for that
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -112,7 +114,7 @@ def _build(plan: BuildPlan, progress: Progress, debug: bool) -> BuiltKernel:
             config=config,
             seconds=round(seconds, 1),
             warnings=log.warnings,
-            objects=log.done,
+            objects=len(objects_in(plan.tree)),
             image_size=made.image_size,
             package_size=made.path.stat().st_size,
             created=int(time.time()),
@@ -176,6 +178,11 @@ def configure(plan: BuildPlan, log: MakeLog) -> None:
         _make(plan, [plan.profile.base], log=log)
         with (plan.tree / ".config").open("a", encoding="utf-8") as config:
             config.write(plan.requested)
+    complete(plan, log)
+
+
+def complete(plan: BuildPlan, log: MakeLog) -> None:
+    """Let kconfig fill in what the build tree's .config doesn't say, and drop what can't be."""
     _make(plan, ["olddefconfig"], log=log)
 
 
@@ -238,13 +245,15 @@ def _compiler_words(plan: BuildPlan, log: MakeLog) -> Iterator[None]:
     try:
         yield
     except ExternalError as error:
-        if log.disk_full:
+        # ccache keeps the compiler's words in a file, which a full disk swallows; what was half written is gone by now
+        silent = not log.error and not log.out_of_memory and shutil.disk_usage(plan.tree).free < FULL
+        if log.disk_full or silent:
             raise HostError(
                 "the disk is full", on=plan.tree, next_step="free space and run it again: the build continues"
             ) from error
         if log.out_of_memory:
             raise HostError(
-                "the compiler was killed for want of memory",
+                "the compiler was killed, for want of memory most likely",
                 on=log.first_error(plan.source.tree),
                 next_step=f"run it again with fewer jobs than {plan.jobs} (--jobs): the build continues",
             ) from error

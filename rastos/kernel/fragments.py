@@ -6,6 +6,7 @@ A line `## Title: what it is for` starts a group of options: what belongs togeth
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,6 +112,33 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the fragment: {error}", on=path, next_step="check the file named") from error
+
+
+def find_fragment(wanted: str, search: Sequence[Path]) -> Path:
+    """A fragment somebody names: a file, or one of the profile folders by name, with its number or without ("lockdep").
+
+    The first folder that has a name wins. Raises UserError where there is none (near names given), or more than one.
+    """
+    if Path(wanted).is_file():
+        return Path(wanted)
+    named: dict[str, Path] = {}
+    for folder in search:
+        for path in sorted((folder / "kernel/fragments").glob("*.config")):
+            named.setdefault(path.stem, path)
+    if wanted.removesuffix(".config") in named:
+        return named[wanted.removesuffix(".config")]
+    short = {name: re.sub(r"^\d+-", "", name) for name in named}
+    found = [name for name, bare in short.items() if bare == wanted]
+    if len(found) == 1:
+        return named[found[0]]
+    if found:
+        raise UserError(f"more than one fragment is called '{wanted}'", next_step=f"name one: {', '.join(found)}")
+    near = difflib.get_close_matches(wanted, [*named, *short.values()], n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    raise UserError(
+        f"there is no fragment '{wanted}': no such file, and none of that name in the profile folders",
+        next_step=f"{hint}there are: {', '.join(named) or 'none'}",
+    )
 
 
 def parse_settings(texts: Sequence[str]) -> tuple[Request, ...]:

@@ -2,7 +2,7 @@
 
     python -m rastos.kernel.kconfig_model    with the tree as working directory and srctree, SRCARCH, CC… in the environment
 
-Questions: {"ask": "reasons" | "describe" | "menus", "config": FILE, …}; `kconfig_question` is who asks.
+Questions: {"ask": "reasons" | "describe" | "menus" | "fewest", "config": FILE, …}; `kconfig_question` is who asks.
 kconfiglib 14.1 predates two keywords of newer kernels (`modules` as a line of its own, `transitional`);
 both are translated while it reads (Documentation/kbuild/kconfig-language.rst of the tree).
 """
@@ -20,6 +20,7 @@ from typing import Any
 import kconfiglib
 
 from rastos.kernel import kconfig_fix as fixing
+from rastos.kernel.kconfig_fewest import fewest_lines
 from rastos.kernel.kconfig_fix import conjuncts, disjuncts
 
 _NEWER = re.compile(r"(?m)^[ \t]+transitional$")
@@ -222,6 +223,8 @@ def answer(question: dict[str, Any]) -> dict[str, object]:
         model.load_config(question["config"])
     if question["ask"] == "menus":
         return menus(model)
+    if question["ask"] == "fewest":
+        return {"kept": fewest_lines(model, question)}
     if question["ask"] == "describe":
         return {name: describe(model, name) for name in question["symbols"]}
     requests = {name: (value, origin) for name, value, origin in question["requests"]}

@@ -69,6 +69,8 @@ class MakeLog:
             self.out_of_memory = True
         make = _MAKE.match(text)
         if make:
+            # 128 + SIGKILL: nobody else kills a compiler alone; an interrupted make says so in other words
+            self.out_of_memory = self.out_of_memory or make[1].endswith(("Error 137", "] Killed"))
             self.make_error = self.make_error or make[1]
         elif not self.error and (_ERROR.match(text) or _LINKER.search(text) or _TOOL.match(text)):
             self.error = text.strip()

@@ -162,7 +162,8 @@ def plan_build(
     repository lies in). Changes nothing but remembered digests in `cache`. Raises UserError for what is not there,
     HostError for a missing compiler.
     """
-    state = state or repository.directory.parent
+    cache = cache.absolute()  # make runs in other folders
+    state = (state or repository.directory.parent).absolute()
     fragments = (*profile.fragments, *extra_fragments)
     merged = merge(fragments, settings)
     applied = (*(read_series(profile.patches) if profile.patches else ()), *(Patch(path) for path in patches))

@@ -54,7 +54,8 @@ def resolve_config(plan: BuildPlan, progress: Progress) -> ResolvedConfig:
     require_programs(*PROGRAMS)
     with locked(plan.cache / "locks" / "sources", "unpack kernel source", wait=600.0):
         plan = replace(plan, source=open_source(plan.source, plan.cache, progress))
-    kept = plan.cache / "configs" / f"{plan.key}.config"
+    made = plan.cache / "built" / f"{plan.key}.config"
+    kept = made if made.is_file() else plan.cache / "configs" / f"{plan.key}.config"
     if not kept.is_file():
         with progress.step(f"Configure {plan.profile.name} on Linux {plan.source.version}"):
             with working_directory(plan.cache / "work", "config-") as work:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from rastos.host import read_json, sha256_file, write_json
+from rastos.host import read_json, write_json
+from rastos.kernel.sources import file_digest
 from rastos.package import LocalRepository
 
 
@@ -58,13 +59,13 @@ def recorded(cache: Path, repository: LocalRepository, key: str) -> BuiltKernel 
     """The finished build of this key whose package is still the one in the repository; None otherwise."""
     path = cache / "built" / f"{key}.json"
     kernel = _load(path) if path.is_file() else None
-    return kernel if kernel is not None and _present(kernel, repository) else None
+    return kernel if kernel is not None and _present(kernel, repository, cache) else None
 
 
 def built(cache: Path, repository: LocalRepository) -> tuple[BuiltKernel, ...]:
     """Every kernel built here whose package is in the repository, newest first."""
     loaded = (_load(path) for path in (cache / "built").glob("*.json"))
-    found = [kernel for kernel in loaded if kernel is not None and _present(kernel, repository)]
+    found = [kernel for kernel in loaded if kernel is not None and _present(kernel, repository, cache)]
     newest: dict[Path, BuiltKernel] = {}  # two keys may have given the same bytes
     for kernel in sorted(found, key=lambda kernel: kernel.created, reverse=True):
         newest.setdefault(kernel.package, kernel)
@@ -82,7 +83,7 @@ def _load(path: Path) -> BuiltKernel | None:
     return replace(kernel, cached=True)
 
 
-def _present(kernel: BuiltKernel, repository: LocalRepository) -> bool:
+def _present(kernel: BuiltKernel, repository: LocalRepository, cache: Path) -> bool:
     versions = {entry.name: entry.version for entry in repository.packages()}
     files = [(kernel.name, kernel.package, kernel.package_size, kernel.sha256)]
     files += [(item.name, item.path, item.size, item.sha256) for item in kernel.others]
@@ -90,6 +91,6 @@ def _present(kernel: BuiltKernel, repository: LocalRepository) -> bool:
         versions.get(name) == kernel.version
         and path.is_file()
         and path.stat().st_size == size
-        and sha256_file(path) == digest
+        and file_digest(path, cache) == digest  # a debug package has hundreds of MB: read again only when it changed
         for name, path, size, digest in files
     )

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-import tarfile
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rastos.errors import IntegrityError, UserError
-from rastos.host import read_json, run, sha256_file, write_atomic
+from rastos.errors import UserError
+from rastos.host import read_json, run, working_directory
 from rastos.kernel.store import BuiltKernel
-from rastos.package import LocalRepository, open_decompressed
 
 MARKER = "rastos-build.json"
-_LARGEST = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Vmlinux:
-    """`path` of the ELF file; `scripts` of the kernel's gdb commands where they were built; whether it has lines and types."""
+    """`path` of the ELF file; `scripts` with the kernel's gdb commands where there are some; whether it has lines and types."""
 
     path: Path
     scripts: Path | None
     debug_info: bool
 
 
-def find_vmlinux(kernel: BuiltKernel, cache: Path, repository: LocalRepository) -> Vmlinux:
+def find_vmlinux(kernel: BuiltKernel, cache: Path) -> Vmlinux:
     """The vmlinux of exactly this build. UserError: neither package nor tree have it (any more).
 
     `cache` is the kernels' folder; what is unpacked from a package is kept there.
     """
-    package = repository.find(f"{kernel.name}-debug")
-    if package is not None and package.version == kernel.version:
-        return _described(_unpacked(package.path, cache / "debug"))
+    package = kernel.further("debug")
+    if package is not None and package.path.is_file():
+        place = cache / "debug" / package.sha256[:16]
+        inside = f"usr/lib/debug/lib/modules/{kernel.release}"
+        if not place.is_dir():
+            with working_directory(cache / "work", "debug") as work:
+                (work / "tree").mkdir()
+                _take(package.path, work / "tree", f"{inside}/vmlinux*", f"{inside}/scripts/*")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(work / "tree", place)
+        return _described(place / inside / "vmlinux")
     for marker in sorted((cache / "build").glob(f"*/{MARKER}")):
         if read_json(marker) == {"key": kernel.key, "finished": True} and (marker.parent / "vmlinux").is_file():
             return _described(marker.parent / "vmlinux")
@@ -43,33 +49,16 @@ def find_vmlinux(kernel: BuiltKernel, cache: Path, repository: LocalRepository) 
 
 
 def vmlinuz_of(kernel: BuiltKernel, folder: Path) -> Path:
-    """The kernel file of a built kernel's package, put into `folder`. IntegrityError: it has none."""
-    return _member(kernel.package, ("usr", "lib", "modules", kernel.release, "vmlinuz"), folder / "vmlinuz")
+    """The kernel file of a built kernel's package, taken out into `folder`. ExternalError: it has none."""
+    name = f"usr/lib/modules/{kernel.release}/vmlinuz"
+    _take(kernel.package, folder, name)
+    return folder / name
 
 
-def _unpacked(package: Path, place: Path) -> Path:
-    target = place / sha256_file(package)[:16] / "vmlinux"
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _member(package, ("usr", "lib", "debug", "vmlinux"), target)
-    return target
-
-
-def _member(package: Path, wanted: tuple[str, ...], target: Path) -> Path:
-    """One file of a package: the first whose folders begin and whose name ends as `wanted`."""
-    try:
-        with open_decompressed(package) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                parts = tuple(member.name.removeprefix("./").split("/"))
-                fits = parts[: len(wanted) - 1] == wanted[:-1] and parts[-1] == wanted[-1]
-                if fits and member.isreg() and member.size < _LARGEST:
-                    data = archive.extractfile(member)
-                    assert data is not None
-                    write_atomic(target, data.read())
-                    return target
-    except (tarfile.TarError, EOFError) as error:
-        raise IntegrityError(f"a damaged package: {error}", on=package) from error
-    raise IntegrityError(f"this package has no {wanted[-1]}", on=package)
+def _take(package: Path, folder: Path, *patterns: str) -> None:
+    """Unpack what fits; libarchive's tar leaves out nothing that was asked for and follows no path out of the folder."""
+    words = [word for pattern in patterns for word in ("--include", pattern)]
+    run(["bsdtar", "-x", "-o", "-f", package, "-C", folder, *words], what="unpack a kernel package")
 
 
 def _described(path: Path) -> Vmlinux:

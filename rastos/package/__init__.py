@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .planning import Decide, load_indexes, plan_change, plan_manifest
     from .policy import ManifestHook, TransactionPolicy, policy_of
     from .queries import InstalledPackage, PackageInfo, info, installed, search
+    from .records import PackageRecord
     from .relations import Dependency, satisfies
     from .repository import LocalPackage, LocalRepository, package_record
     from .repository_server import serving
@@ -182,6 +183,7 @@ _HOMES = {
         "installed",
         "search",
     ),
+    "records": ("PackageRecord",),
     "relations": (
         "Dependency",
         "satisfies",
@@ -257,6 +259,7 @@ __all__ = [
     "PackageChange",
     "PackageInfo",
     "PackageMetadata",
+    "PackageRecord",
     "PackageSet",
     "PacmanChannel",
     "Plan",

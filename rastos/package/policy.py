@@ -32,7 +32,7 @@ class TransactionPolicy:
 
     `hold`: names or patterns of packages that are never removed, unless `force_hold`. `setuid`: "allow", "deny", or the paths
     that may be set-user-id, set-group-id or carry capabilities. `max_unpacked`: a package may unpack to so many times the size
-    it is said to have.
+    it is said to have. `without_kernel`: the last kernel of the tree, and the running one, may be removed.
     """
 
     no_extract: tuple[str, ...] = ()
@@ -44,6 +44,7 @@ class TransactionPolicy:
     pre_hooks: tuple[ManifestHook, ...] = ()
     post_hooks: tuple[ManifestHook, ...] = ()
     max_unpacked: float = 2.0
+    without_kernel: bool = False
 
 
 def policy_of(manifest: Manifest | None) -> TransactionPolicy:

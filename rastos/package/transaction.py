@@ -19,6 +19,7 @@ from .conflicts import check_conflicts
 from .database import installed_files, read_local
 from .hooks import run_hooks
 from .inspection import Inspection
+from .kernels import check_kernels
 from .plan import Plan, PlannedPackage
 from .policy import TransactionPolicy, pattern_of
 from .preparation import check_held, check_room, check_unchanged, conflicting, inspected, overwritable, wanted_of
@@ -113,6 +114,7 @@ class _Application:
         plan, target, clock = self.plan, self.target, _Clock()
         check_unchanged(target, plan, self.before)
         check_held(target, plan, self.policy)
+        check_kernels(target, plan, self.policy)
         clear_leftovers(target, self.progress)
         check_room(target, plan)
         wanted = wanted_of(plan, self.channels)

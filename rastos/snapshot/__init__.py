@@ -15,31 +15,83 @@ if TYPE_CHECKING:
     from .deployment import DeployPlan, deploy, plan_deploy
     from .diff import Difference, difference
     from .esp import Esp, MountedEsp, MtoolsEsp
+    from .kernels import TreeKernel, kernel_release, kernels_in
     from .metadata import Delta, Deployment, Intent, Snapshot
     from .packages import change_packages, plan_packages
     from .removal import delete, plan_delete
     from .rollback import plan_rollback
     from .running import booted_deployment, opened_running
     from .session import Session, create_session, create_snapshot
-    from .store import Store, kernel_release
+    from .store import Store
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
     from .tree import Node, grow
 
 _HOMES = {
-    "bootentry": ("BootFiles", "boot_files"),
-    "boot_record": ("Boot", "Verdict", "boots", "read_boots", "verdict"),
-    "deployment": ("DeployPlan", "deploy", "plan_deploy"),
-    "diff": ("Difference", "difference"),
-    "esp": ("Esp", "MountedEsp", "MtoolsEsp"),
-    "metadata": ("Delta", "Deployment", "Intent", "Snapshot"),
-    "packages": ("change_packages", "plan_packages"),
-    "removal": ("delete", "plan_delete"),
+    "boot_record": (
+        "Boot",
+        "Verdict",
+        "boots",
+        "read_boots",
+        "verdict",
+    ),
+    "bootentry": (
+        "BootFiles",
+        "boot_files",
+    ),
+    "deployment": (
+        "DeployPlan",
+        "deploy",
+        "plan_deploy",
+    ),
+    "diff": (
+        "Difference",
+        "difference",
+    ),
+    "esp": (
+        "Esp",
+        "MountedEsp",
+        "MtoolsEsp",
+    ),
+    "kernels": (
+        "TreeKernel",
+        "kernel_release",
+        "kernels_in",
+    ),
+    "metadata": (
+        "Delta",
+        "Deployment",
+        "Intent",
+        "Snapshot",
+    ),
+    "packages": (
+        "change_packages",
+        "plan_packages",
+    ),
+    "removal": (
+        "delete",
+        "plan_delete",
+    ),
     "rollback": ("plan_rollback",),
-    "running": ("booted_deployment", "opened_running"),
-    "session": ("Session", "create_session", "create_snapshot"),
-    "store": ("Store", "kernel_release"),
-    "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
-    "tree": ("Node", "grow"),
+    "running": (
+        "booted_deployment",
+        "opened_running",
+    ),
+    "session": (
+        "Session",
+        "create_session",
+        "create_snapshot",
+    ),
+    "store": ("Store",),
+    "swap": (
+        "SwapPlace",
+        "changed_tree",
+        "opened_place",
+        "why_not_swapped",
+    ),
+    "tree": (
+        "Node",
+        "grow",
+    ),
 }
 
 __all__ = [
@@ -58,6 +110,7 @@ __all__ = [
     "Snapshot",
     "Store",
     "SwapPlace",
+    "TreeKernel",
     "Verdict",
     "boot_files",
     "booted_deployment",
@@ -71,6 +124,7 @@ __all__ = [
     "difference",
     "grow",
     "kernel_release",
+    "kernels_in",
     "opened_place",
     "opened_running",
     "plan_delete",

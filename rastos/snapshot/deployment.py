@@ -17,6 +17,7 @@ from . import subvolume
 from .bootentry import ENTRIES, KERNELS, PENDING, TRIES, kernel_options, write_entry
 from .copying import copy_attributes, copy_missing, copy_path
 from .etc_merge import IDENTITY, EtcMerge, apply_merge, plan_merge, read_tree
+from .kernels import TreeKernel, choose_kernel, kernels_in
 from .metadata import Deployment, now
 from .recovery import collect, kernels_wanted
 from .store import STATE, Store
@@ -52,23 +53,24 @@ class DeployPlan:
         return asdict(self)
 
 
-def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge") -> DeployPlan:
+def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge", kernel: str = "") -> DeployPlan:
     """Work out a deploy and check all that could stop it: kernel, init program, space on btrfs and ESP.
 
     `etc`: merge (three-way), current (the running one as it is), old (the last one used with that snapshot) or new
-    (pristine). Raises UserError, IntegrityError (parts that don't belong together) or HostError (space).
+    (pristine). `kernel`: one of several in it (see `kernels.choose_kernel`). Raises UserError, IntegrityError (parts that don't belong together) or HostError (space).
     """
     if etc not in ETC_WAYS:
         raise UserError(f"unknown way for /etc: '{etc}'", next_step=f"choose one of {', '.join(ETC_WAYS)}")
     snapshot = store.snapshot(snapshot_id)
     tree = store.tree(snapshot.id)
-    vmlinuz = _coherent(tree, snapshot.kernel, snapshot.id)
     current = store.current()
+    release = choose_kernel(kernels_in(tree), kernel, _booted_before(store, snapshot.id, current))
+    vmlinuz = _coherent(tree, release or snapshot.kernel, snapshot.id)
     digest = sha256_file(vmlinuz)
     kernel_path = f"{KERNELS}/{digest[:16]}/vmlinuz"
     present = store.esp.exists(kernel_path)
     size = vmlinuz.stat().st_size
-    initramfs = plan_initramfs(tree, snapshot.kernel)
+    initramfs = plan_initramfs(tree, release)
     initramfs_path = f"{KERNELS}/{initramfs.key[:16]}/initramfs" if initramfs else None
     initramfs_present = initramfs_path is not None and store.esp.exists(initramfs_path)
     _space(store, (0 if present else size) + (initramfs.size if initramfs and not initramfs_present else 0))
@@ -91,7 +93,7 @@ def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge") -> Deploy
     return DeployPlan(
         snapshot=snapshot.id,
         description=snapshot.description,
-        kernel=snapshot.kernel,
+        kernel=release,
         kernel_path=kernel_path,
         kernel_size=size,
         kernel_present=present,
@@ -103,6 +105,19 @@ def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge") -> Deploy
         merge=merge,
         based_on=current.number if current else None,
     )
+
+
+def _booted_before(store: Store, snapshot_id: int, current: Deployment | None) -> list[TreeKernel]:
+    """The kernels that a choice follows: this snapshot's at its last deployment, then the one that boots now."""
+    mine = [item for item in store.deployments() if item.snapshot == snapshot_id]
+    earlier = [item for item in (*mine[-1:], current) if item is not None]
+    return [
+        next(
+            (found for found in kernels_in(store.tree(item.snapshot)) if found.release == item.kernel),
+            TreeKernel(item.kernel, "", ""),
+        )
+        for item in earlier
+    ]
 
 
 def _coherent(tree: Path, release: str, number: int) -> Path:

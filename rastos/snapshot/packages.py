@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rastos.package import (
@@ -48,6 +49,11 @@ def change_packages(
     progress: Progress,
     *,
     manifest: Manifest | None = None,
+    without_kernel: bool = False,
 ) -> Result:
-    """Carry a plan out in the session; an error leaves the session uncommitted and the base untouched."""
-    return apply_plan(target_of(session, cache), channels, plan, progress, policy=policy_of(manifest))
+    """Carry a plan out in the session; an error leaves the session uncommitted and the base untouched.
+
+    UserError where its last kernel would go, unless `without_kernel`.
+    """
+    policy = replace(policy_of(manifest), without_kernel=without_kernel)
+    return apply_plan(target_of(session, cache), channels, plan, progress, policy=policy)

@@ -8,14 +8,14 @@ from .deployment import DeployPlan, plan_deploy
 from .store import Store
 
 
-def plan_rollback(store: Store, to: int | str | None = None, *, etc: str = "merge") -> DeployPlan:
+def plan_rollback(store: Store, to: int | str | None = None, *, etc: str = "merge", kernel: str = "") -> DeployPlan:
     """Plan going back to `to`, by default to the snapshot that booted before the current one.
 
     Raises UserError where there is nothing to go back to.
     """
     current = store.current()
     if to is not None:
-        return plan_deploy(store, store.snapshot(to).id, etc=etc)
+        return plan_deploy(store, store.snapshot(to).id, etc=etc, kernel=kernel)
     if current is None:
         raise UserError(
             "nothing is deployed, so there is nothing to go back to", next_step="`rastos snapshot deploy ID`"
@@ -31,4 +31,4 @@ def plan_rollback(store: Store, to: int | str | None = None, *, etc: str = "merg
             f"nothing to go back to: snapshot {current.snapshot} is the only one deployed so far",
             next_step="name a snapshot: `rastos snapshot rollback ID`; `rastos snapshot tree` shows them",
         )
-    return plan_deploy(store, before[-1], etc=etc)
+    return plan_deploy(store, before[-1], etc=etc, kernel=kernel)

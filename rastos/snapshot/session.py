@@ -13,8 +13,9 @@ from rastos.errors import UserError
 from rastos.host import faults, write_json
 
 from . import subvolume
+from .kernels import kernel_release
 from .metadata import Delta, Intent, Snapshot, now
-from .store import Store, kernel_release, package_digest, package_names
+from .store import Store, package_digest, package_names
 
 
 class Session:

@@ -12,6 +12,7 @@ from rastos.host import Journal, digest_of, read_json, write_json
 from . import subvolume
 from .bootentry import ENTRIES, EntryName, parse_name
 from .esp import Esp
+from .kernels import kernel_release
 from .metadata import Deployment, Snapshot
 
 STATE = ("var", "home", "root", "srv")
@@ -169,15 +170,6 @@ class Store:
         subvolume.sync(self.top)
 
 
-def kernel_release(tree: Path) -> str:
-    """The newest kernel release in a tree that has its vmlinuz; "" where there is none."""
-    modules = tree / "usr/lib/modules"
-    if not modules.is_dir():
-        return ""
-    found = [path.name for path in modules.iterdir() if (path / "vmlinuz").is_file()]
-    return max(found, key=_version_key, default="")
-
-
 def package_names(tree: Path) -> dict[str, str]:
     """Installed packages, name to version as libalpm records it (folders of the local database)."""
     local = tree / DATABASE / "local"
@@ -190,9 +182,3 @@ def package_names(tree: Path) -> dict[str, str]:
 def package_digest(packages: dict[str, str]) -> str:
     """One digest over all packages and versions."""
     return digest_of(*(f"{name} {version}" for name, version in sorted(packages.items())))
-
-
-def _version_key(release: str) -> list[tuple[int, str]]:
-    import re
-
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[a-z]+", release)]

@@ -57,7 +57,13 @@ def test_names_say_something() -> None:
 
 
 # what one package gives to the others; everything below is its own affair
-SURFACES = {"rastos.package.aur", "rastos.kernel.checks", "rastos.kernel.external", "rastos.installer.vm"}
+SURFACES = {
+    "rastos.package.aur",
+    "rastos.kernel.checks",
+    "rastos.kernel.external",
+    "rastos.installer.bench",
+    "rastos.installer.vm",
+}
 DOMAINS = ("cli", "installer", "snapshot", "kernel", "package")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,73 +24,15 @@ from rastos.errors import BusyError, HostError, IntegrityError, RastosError, Use
 from rastos.kernel import BuildPlan, BuiltKernel, build, built, load_profile, plan_build
 from rastos.package import LocalRepository
 from rastos.progress import Advanced, Event, Noted, Progress
+from tests.conftest import ROOT
+from tests.system.tiny_kernel import COUNT, write_tiny_kernel
 
-COUNT = 6  # C files in the tiny tree
-
-MAKEFILE = """\
-# SPDX-License-Identifier: GPL-2.0
-VERSION = 6
-PATCHLEVEL = 12
-SUBLEVEL = 9
-EXTRAVERSION =
-SRC := $(CURDIR)
-OBJECTS := $(patsubst $(SRC)/src/%.c,$(O)/src/%.o,$(wildcard $(SRC)/src/*.c))
-.PHONY: allnoconfig olddefconfig bzImage modules modules_install
-allnoconfig:
-\t@sh $(SRC)/conf.sh $(SRC)/Kconfig $(KCONFIG_ALLCONFIG) > $(O)/.config.new
-\t@cmp -s $(O)/.config.new $(O)/.config || cp $(O)/.config.new $(O)/.config
-olddefconfig:
-\t@true
-$(O)/src/%.o: $(SRC)/src/%.c $(O)/.config
-\t@mkdir -p $(dir $@) && echo "  CC      src/$*.o"
-\t@sleep $(shell cat $(SRC)/delay); gcc -c -o $@ $< && echo "cmd_src/$*.o := gcc" > $(O)/src/.$*.o.cmd
-$(O)/built-in.a: $(OBJECTS)
-\t@echo "  AR      built-in.a"; rm -f $@; ar rcD $@ $^
-bzImage: $(O)/built-in.a
-\t@mkdir -p $(O)/arch/x86/boot $(O)/include/config
-\t@echo 6.12.9-tiny > $(O)/include/config/kernel.release
-\t@cat $< > $(O)/arch/x86/boot/bzImage; echo "$$KBUILD_BUILD_TIMESTAMP" >> $(O)/arch/x86/boot/bzImage
-\t@echo kernel/a.ko > $(O)/modules.builtin; : > $(O)/modules.builtin.modinfo
-modules:
-\t@echo kernel/b.o > $(O)/modules.order
-modules_install:
-\t@mkdir -p $(INSTALL_MOD_PATH)/lib/modules/6.12.9-tiny/kernel
-\t@ln -s $(SRC) $(INSTALL_MOD_PATH)/lib/modules/6.12.9-tiny/build
-\t@cp $(O)/modules.order $(INSTALL_MOD_PATH)/lib/modules/6.12.9-tiny/
-"""
-
-KCONFIG = (
-    "".join(f'config {name}\n\tbool "{name}"\n' for name in ("MODULES", "NET", "USB", "EFI_STUB"))
-    + 'config USB_STORAGE\n\tbool "Disks"\n\tdepends on USB\n'
-)
-
-CONF = """\
-# allnoconfig with KCONFIG_ALLCONFIG: known symbols whose one dependency is asked for too
-while read -r line; do
-    name=${line#CONFIG_}; name=${name%%=*}
-    case $line in CONFIG_*) ;; *) continue;; esac
-    grep -q "^config $name$" "$1" || continue
-    needs=$(sed -n "/^config $name$/,/^config /s/.*depends on //p" "$1")
-    [ -z "$needs" ] || grep -q "^CONFIG_$needs=y" "$2" || continue
-    echo "$line"
-done < "$2"
-"""
+Planner = Callable[..., BuildPlan]
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    source = tmp_path / "linux"
-    (source / "src").mkdir(parents=True)
-    (source / "Makefile").write_text(MAKEFILE)
-    (source / "Kconfig").write_text(KCONFIG)
-    (source / "conf.sh").write_text(CONF)
-    (source / "delay").write_text("0\n")
-    for number in range(COUNT):
-        (source / f"src/f{number}.c").write_text(f"int f{number}(void) {{ return {number}; }}\n")
-    return source
-
-
-Planner = Callable[..., BuildPlan]
+    return write_tiny_kernel(tmp_path / "linux")
 
 
 @pytest.fixture
@@ -225,6 +168,41 @@ def test_killed_build_leaves_no_process_and_continues(tmp_path: Path, tree: Path
     assert not leftovers
 
 
+def test_killed_compiler_says_so_and_the_build_continues(tree: Path, plan: Planner) -> None:
+    (tree / "delay").write_text("0; kill -KILL $$\n")  # as the kernel ends whoever takes its last memory
+    with pytest.raises(HostError, match="want of memory") as caught:
+        quiet(plan())
+    assert "--jobs" in caught.value.next_step
+    (tree / "delay").write_text("0\n")
+    assert quiet(plan()).release == "6.12.9-tiny"
+
+
+def test_full_disk_says_so_and_the_build_continues(tmp_path: Path, tree: Path, plan: Planner) -> None:
+    plan()  # writes the profile
+    assert kernel_command(tmp_path, tree).wait() == 0
+    (good,) = (tmp_path / "state/repository").glob("*.pkg.tar.zst")
+    (tmp_path / "good").write_bytes(good.read_bytes())
+    (tree / "src/f4.c").write_text("char f4[1 << 20] = {1};\n")
+    command = shlex.join(kernel_words(tree, "--jobs", "1"))
+    script = f"""\
+        mount -t tmpfs -o size=600k tmpfs {tmp_path}/cache
+        {command} && exit 3
+        cat {tmp_path}/state/repository/*.pkg.tar.zst | cmp - {tmp_path}/good || exit 4
+        mount -o remount,size=64m {tmp_path}/cache
+        {command}"""
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
+        env=kernel_environment(tmp_path),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the disk is full" in done.stderr
+    assert "continuing" in done.stderr
+
+
 @pytest.mark.parametrize("fault", ["kernel-compiled=error", "kernel-packaged=enospc", "kernel-packaged=kill"])
 def test_fault_after_a_step(tmp_path: Path, tree: Path, plan: Planner, fault: str) -> None:
     plan()  # writes the profile
@@ -312,18 +290,29 @@ def test_missing_tools_are_named(plan: Planner, monkeypatch: pytest.MonkeyPatch)
         quiet(plan())
 
 
-def kernel_command(tmp_path: Path, tree: Path, *options: str, fault: str = "") -> subprocess.Popen[bytes]:
-    """`rastos kernel build` as users run it, in a process of its own."""
-    env = {
+def kernel_words(tree: Path, *options: str) -> list[str]:
+    """`rastos kernel build` as users write it."""
+    return [sys.executable, "-m", "rastos", "kernel", "build", "--profile", "tiny", "--source", str(tree), *options]
+
+
+def kernel_environment(tmp_path: Path, fault: str = "") -> dict[str, str]:
+    return {
         **os.environ,
         "RASTOS_CACHE": str(tmp_path / "cache"),
         "RASTOS_STATE": str(tmp_path / "state"),
         "RASTOS_PROFILES": str(tmp_path / "profiles"),
         "RASTOS_FAULT": fault,
     }
-    argv = [sys.executable, "-m", "rastos", "kernel", "build", "--profile", "tiny", "--source", str(tree), *options]
+
+
+def kernel_command(tmp_path: Path, tree: Path, *options: str, fault: str = "") -> subprocess.Popen[bytes]:
+    """The same in a process of its own."""
     return subprocess.Popen(
-        argv, env=env, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        kernel_words(tree, *options),
+        env=kernel_environment(tmp_path, fault),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 

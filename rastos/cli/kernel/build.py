@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     "--config",
     "fragments",
     multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A further fragment, merged after the profile's; may be repeated.",
+    metavar="FILE|NAME",
+    help="A further fragment, merged after the profile's: a file, or a shipped one by name (lockdep); may be repeated.",
 )
 @click.option("--set", "settings", multiple=True, metavar="CONFIG_X=y", help="A single option, after all fragments.")
 @click.option(
@@ -80,7 +80,7 @@ def build(
     keyring: Path | None,
     toolchain: str,
     reproducible: bool,
-    fragments: tuple[Path, ...],
+    fragments: tuple[str, ...],
     settings: tuple[str, ...],
     packages: tuple[str, ...],
     secure_boot_key: Path | None,
@@ -92,7 +92,7 @@ def build(
 ) -> None:
     """Source, configuration, kernel, pacman package in the local repository. Same inputs: nothing is built."""
     from rastos.kernel import build as build_kernel
-    from rastos.kernel import load_profile, plan_build, read_secure_boot_key
+    from rastos.kernel import find_fragment, load_profile, plan_build, read_secure_boot_key
 
     if (secure_boot_key is None) != (secure_boot_cert is None):
         raise click.UsageError("--secure-boot-key and --secure-boot-cert go together")
@@ -105,7 +105,7 @@ def build(
         patches=patches,
         mirror=mirror or app.config.kernel_mirror,
         keyring=keyring or places.keyring(app),
-        extra_fragments=fragments,
+        extra_fragments=[find_fragment(name, app.config.profile_folders) for name in fragments],
         settings=settings,
         packages=packages,
         toolchain=toolchain,

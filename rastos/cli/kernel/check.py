@@ -1,4 +1,4 @@
-"""`rastos kernel check` and `diff`: configurations against what they are for, and against each other."""
+"""`rastos kernel check`: configurations against what they are for."""
 
 from __future__ import annotations
 
@@ -53,9 +53,10 @@ def check(
 ) -> None:
     """Hold a kernel's configuration against what containers need, what withstands attacks, what boots an image.
 
-    Without a name the container profile's built kernel. Status 1 where something that is needed is missing.
+    Without a name the container profile's built kernel; a profile that isn't built is configured. Status 1 where something that is needed is missing.
     Example: rastos kernel check production --for hardening --notes
     """
+    from rastos.cli.kernel.configuration import configuration
     from rastos.kernel.checks import CONTAINERS, HARDENING, BootFacts, Facts, boot_needs, hold, running_facts
 
     buses = bus or ("virtio",)
@@ -198,53 +199,6 @@ def _show_public(app: Application, verdict: PublicVerdict) -> None:
         app.out.print(f"  only it finds fault with {name}")
     for name in verdict.only_here:
         app.out.print(f"  only the list here finds fault with {name}")
-
-
-@click.command()
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B", default="running")
-@json_option
-@click.pass_obj
-def diff(app: Application, before: str, after: str, as_json: bool) -> None:
-    """What differs between two configurations; each a profile that is built, a package, a .config, or 'running'."""
-    one, two = configuration(app, before), configuration(app, after)
-    names = sorted({*one.values, *two.values})
-    rows = [(name, one.values.get(name, "unset"), two.values.get(name, "unset")) for name in names]
-    rows = [row for row in rows if row[1] != row[2]]
-    if as_json:
-        app.out.json([{"symbol": name, "before": old, "after": new} for name, old, new in rows])
-        return
-    app.out.print(f"{one.name} {one.version} → {two.name} {two.version}")
-    for name, old, new in rows:
-        app.out.print(f"{_sign(old, new)} CONFIG_{name}: {old} → {new}")
-    app.out.print(f"{len(rows)} of {len(names)} symbols differ" if rows else "no difference")
-
-
-def _sign(old: str, new: str) -> str:
-    return "+" if old in ("unset", "n") else "−" if new in ("unset", "n") else "~"
-
-
-def configuration(app: Application, which: str) -> ConfigOrigin:
-    """The configuration somebody names. UserError: it is nothing of that."""
-    from rastos.errors import UserError
-    from rastos.kernel import built
-    from rastos.kernel.checks import from_file, from_package, of_running
-    from rastos.package import LocalRepository
-
-    if which == "running":
-        return of_running()
-    path = Path(which)
-    if path.is_file():
-        return from_package(path) if ".pkg.tar." in path.name else from_file(path)
-    repository = LocalRepository(app.config.repository)
-    package = repository.find(which) or repository.find(f"linux-rastos-{which}")
-    if package is not None:
-        return from_package(package.path)
-    names = ", ".join(item.profile for item in built(app.config.cache / "kernel", repository)) or "none"
-    raise UserError(
-        f"'{which}' is no built kernel, package or configuration file",
-        next_step=f"`rastos kernel build --profile {which}`, a path, or 'running'; built: {names}",
-    )
 
 
 def _of_image(app: Application, image: Path, buses: tuple[str, ...]) -> tuple[ConfigOrigin, str, BootFacts]:

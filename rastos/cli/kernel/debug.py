@@ -50,7 +50,7 @@ def debug(
     if profile is None and image is None:
         raise click.UsageError("Name a profile, or an image with --image.")
     kernel = _kernel(app, profile, image)
-    vmlinux = find_vmlinux(kernel, places.cache(app), places.repository(app))
+    vmlinux = find_vmlinux(kernel, places.cache(app))
     plan = DebugPlan(kernel, vmlinux, image, port or 0, wait, memory)
     if not vmlinux.debug_info:
         app.out.say(f"{vmlinux.path} has symbols, but no lines and types: the development profile has them")

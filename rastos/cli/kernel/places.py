@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from rastos.cli.app import Application
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rastos.kernel import BuildPlan
     from rastos.package import LocalRepository
 
 
@@ -41,3 +44,29 @@ def repository(app: Application) -> LocalRepository:
 def module_key(app: Application) -> Path:
     """The key that signs the modules of the kernels built here (it may not be there yet)."""
     return app.config.state / "keys/module-signing.pem"
+
+
+def plan(
+    app: Application,
+    profile: str,
+    *,
+    source: str | None = None,
+    fragments: Sequence[str] = (),
+    settings: Sequence[str] = (),
+) -> BuildPlan:
+    """What building a profile would be, for those who only want its configuration; `fragments` are files or names."""
+    from rastos.kernel import find_fragment, load_profile, plan_build
+
+    search = app.config.profile_folders
+    return plan_build(
+        load_profile(profile, search),
+        source=source,
+        mirror=app.config.kernel_mirror,
+        keyring=keyring(app),
+        extra_fragments=[find_fragment(name, search) for name in fragments],
+        settings=settings,
+        jobs=app.config.jobs,
+        cache=cache(app),
+        repository=repository(app),
+        state=app.config.state,
+    )

@@ -98,10 +98,13 @@ def list_command(app: Application, as_json: bool) -> None:
 @click.pass_obj
 def show(app: Application, name: str, groups: bool, as_json: bool) -> None:
     """Show a profile, or a built kernel (by package name), with every option asked for and by whom."""
-    from rastos.kernel import built, load_profile
+    from rastos.kernel import built, distro_request, load_profile
 
     kernels = built(places.cache(app), places.repository(app))
     found = [item for item in kernels if name in (item.name, item.release, item.profile)]
+    if found and distro_request(found[0].profile.partition("-")[0]) is not None:
+        _show_taken(app, found[0], as_json)
+        return
     profile = load_profile(found[0].profile if found else name, app.config.profile_folders)
     if groups:
         _show_groups(app, profile, as_json)
@@ -110,6 +113,15 @@ def show(app: Application, name: str, groups: bool, as_json: bool) -> None:
         app.out.json({"profile": _profile(profile, options=True), "built": found[0] if found else None})
         return
     _show_profile(app, profile, found[0] if found else None)
+
+
+def _show_taken(app: Application, kernel: BuiltKernel, as_json: bool) -> None:
+    """The distribution's kernel: nobody here asked for its options."""
+    if as_json:
+        app.out.json({"profile": None, "built": kernel})
+        return
+    app.out.print(f"{kernel.profile}: the distribution's kernel, {kernel.source}")
+    _show_built(app, kernel)
 
 
 def _show_groups(app: Application, profile: KernelProfile, as_json: bool) -> None:
@@ -148,12 +160,16 @@ def _show_profile(app: Application, profile: KernelProfile, built: BuiltKernel |
         app.out.print(f"built      not yet: run `rastos kernel build --profile {profile.name}`")
     else:
         app.out.print(f"built      {built.version} from {built.source} in {render.seconds(built.seconds)}")
-        app.out.print(f"release    {built.release}")
-        app.out.print(f"sizes      kernel {render.size(built.image_size)}, package {render.size(built.package_size)}")
-        app.out.print(f"file       {built.package}")
-        app.out.print(f"config     {built.config}")
+        _show_built(app, built)
     rows = [[item.symbol, item.value, item.origin] for item in merged.requests]
     app.out.table("Options", ["option", "value", "asked for by"], rows)
+
+
+def _show_built(app: Application, built: BuiltKernel) -> None:
+    app.out.print(f"release    {built.release}")
+    app.out.print(f"sizes      kernel {render.size(built.image_size)}, package {render.size(built.package_size)}")
+    app.out.print(f"file       {built.package}")
+    app.out.print(f"config     {built.config}")
 
 
 def _profile(profile: KernelProfile, *, options: bool = False) -> dict[str, Any]:

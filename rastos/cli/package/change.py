@@ -79,6 +79,7 @@ def plan(
     envvar="RASTOS_ENGINE",
     help="Who changes the tree: libalpm through its binding, the pacman program, or what works here.",
 )
+@click.option("--without-kernel", is_flag=True, help="Let the last kernel of the tree, or the running one, go.")
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -91,6 +92,7 @@ def apply(
     dry_run: bool,
     as_json: bool,
     engine: str,
+    without_kernel: bool,
     **wish: Any,
 ) -> None:
     """Make a tree hold what is declared (no names), locked (--locked) or named; by libalpm, all or nothing.
@@ -98,6 +100,8 @@ def apply(
     What is declared and there already stays at its version unless --upgrade. Examples:
     rastos package apply --root /srv/tree --set server; rastos package apply htop --remove vim --image web.qcow2
     """
+    from dataclasses import replace
+
     from rastos.package import policy_of
 
     manifest_path = wish["manifest_path"]
@@ -113,7 +117,7 @@ def apply(
             if as_json:
                 app.out.json(planned.to_json())
             return
-        policy = policy_of(manifest_of(app, manifest_path))
+        policy = replace(policy_of(manifest_of(app, manifest_path)), without_kernel=without_kernel)
         result = changing.apply(channels, planned, policy=policy, engine=engine)
         for line in result.warnings:
             app.out.say(f"warning: {line}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from rastos.errors import ExternalError
 
+PIECE = 48 << 10  # bytes of a file in one request
 ANSWER_SECONDS = 20.0  # the agent answers at once; an emulated guest on a busy host may not
 
 
@@ -86,6 +87,21 @@ class Agent:
             pause = min(pause * 1.5, 0.5)
         status = state.get("exitcode", -int(state.get("signal", 0)))
         return Answer(status, _decode(state.get("out-data")), _decode(state.get("err-data")))
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a file in the guest."""
+        handle = self.request("guest-file-open", ANSWER_SECONDS, path=path, mode="w")
+        for start in range(0, len(data), PIECE):
+            piece = base64.b64encode(data[start : start + PIECE]).decode()
+            self.request("guest-file-write", ANSWER_SECONDS, handle=handle, **{"buf-b64": piece})
+        self.request("guest-file-close", ANSWER_SECONDS, handle=handle)
+
+    def clock(self) -> tuple[float, float]:
+        """The guest's clock (seconds since 1970), and the host's monotonic clock when it was read."""
+        self.request("guest-ping", ANSWER_SECONDS)  # the first request may have to connect
+        before = time.monotonic()
+        told = self.request("guest-get-time", ANSWER_SECONDS)
+        return int(told) / 1e9, (before + time.monotonic()) / 2
 
     def _synchronise(self, timeout: float) -> None:
         """guest-sync-delimited: what an earlier connection left in the channel is skipped up to the 0xFF byte."""

@@ -36,7 +36,9 @@ class Machine:
 
     # waiting
 
-    def _wait(self, what: str, timeout: float, ready: Callable[[], bool], saw: Callable[[], str] = str) -> None:
+    def _wait(
+        self, what: str, timeout: float, ready: Callable[[], bool], saw: Callable[[], str] = str, pause: float = 0.1
+    ) -> None:
         """Wait for a condition; ends at once when QEMU or the guest dies, and says what was seen when time is up."""
         deadline = time.monotonic() + timeout
         while not ready():
@@ -48,7 +50,7 @@ class Machine:
                     next_step=f"last seen: {seen.splitlines()[-1][:160]}",
                     tail=self.console.tail(),
                 )
-            time.sleep(0.1)
+            time.sleep(pause)
 
     def _still_there(self, what: str) -> None:
         crash = self.console.crash()
@@ -72,9 +74,9 @@ class Machine:
         """Wait until the guest agent answers."""
         self._wait("the guest agent answers", timeout, self.agent.ping, self.console.tail)
 
-    def wait_console(self, text: str, timeout: float = 60.0) -> None:
-        """Wait until the console said something."""
-        self._wait(f"the console says '{text}'", timeout, lambda: text in self.console.text(), self.console.tail)
+    def wait_console(self, text: str, timeout: float = 60.0, pause: float = 0.1) -> None:
+        """Wait until the console said something; looks every `pause` seconds."""
+        self._wait(f"the console says '{text}'", timeout, lambda: text in self.console.text(), self.console.tail, pause)
 
     def wait_unit(self, unit: str, timeout: float = 60.0) -> None:
         """Wait until a systemd unit is active."""
@@ -103,6 +105,10 @@ class Machine:
                 f"in the guest, a command ended with status {answer.status}", on=command, tail=answer.text
             )
         return answer.stdout
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a file in the guest."""
+        self.agent.put(path, data)
 
     def fails(self, command: str, timeout: float = 60.0) -> Answer:
         """Run a shell command that must fail."""

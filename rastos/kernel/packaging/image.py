@@ -9,7 +9,7 @@ from pathlib import Path
 from rastos.errors import HostError
 from rastos.host import run
 from rastos.kernel.initramfs import FACTS
-from rastos.kernel.packaging.layout import LICENSE, URL, Layout
+from rastos.kernel.packaging.layout import LICENSE, URL, Layout, index_modules
 from rastos.kernel.secureboot import sign_efi
 from rastos.package import PackageMetadata
 
@@ -64,7 +64,7 @@ def stage(layout: Layout) -> Path:
         _modules(layout)
     for name in ("build", "source"):  # links into the build machine
         (modules / name).unlink(missing_ok=True)
-    _index(layout)
+    index_modules(layout.root, layout.release, plan.tree / "System.map")
     return image
 
 
@@ -102,15 +102,3 @@ def _modules(layout: Layout) -> None:
     hook = layout.root / f"usr/share/libalpm/hooks/60-{plan.profile.package}-depmod.hook"
     hook.parent.mkdir(parents=True)
     hook.write_text(HOOK.format(release=layout.release), encoding="utf-8")
-
-
-def _index(layout: Layout) -> None:
-    """modules.dep and its kin, also where there is nothing to list: modprobe complains about their absence."""
-    (layout.modules / "modules.order").touch()
-    # depmod looks for lib/modules or usr/lib/modules below its base, depending on how it was built
-    link = layout.root / "lib"
-    link.symlink_to("usr/lib")
-    symbols = layout.built / "System.map"
-    known = ["-F", str(symbols)] if symbols.is_file() else []
-    run(["depmod", "-b", layout.root, *known, layout.release], what="index the kernel's modules")
-    link.unlink()

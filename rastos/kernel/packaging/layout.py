@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rastos.host import run
 from rastos.kernel.kconfig import read_config
 from rastos.kernel.plan import BuildPlan
 
@@ -53,6 +54,20 @@ class Layout:
         else:
             shutil.copyfile(source, target)
             shutil.copymode(source, target)
+
+
+def index_modules(root: Path, release: str, symbols: Path | None = None) -> None:
+    """modules.dep and its kin (depmod(8)), also where there is nothing to list: modprobe complains about their absence.
+
+    `symbols`: the kernel's System.map, where it is at hand.
+    """
+    (root / "usr/lib/modules" / release / "modules.order").touch()
+    # depmod looks for lib/modules or usr/lib/modules below its base, depending on how it was built
+    link = root / "lib"
+    link.symlink_to("usr/lib")
+    known = ["-F", str(symbols)] if symbols is not None and symbols.is_file() else []
+    run(["depmod", "-b", root, *known, release], what="index the kernel's modules")
+    link.unlink()
 
 
 def settle(root: Path, epoch: int) -> None:

@@ -14,7 +14,7 @@ from rastos.kernel.sources.apt import Offer, offers
 from rastos.kernel.sources.kernelorg import Release, releases, trust_keys
 from rastos.kernel.sources.listing import Listed, list_sources
 from rastos.kernel.sources.patched import Patch, read_series
-from rastos.kernel.sources.source import MIRROR, Kind, Source, Wanted, kernel_version, known, settle
+from rastos.kernel.sources.source import MIRROR, Kind, Source, Wanted, file_digest, kernel_version, known, settle
 from rastos.progress import Progress
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Patch",
     "Release",
     "Source",
+    "file_digest",
     "find_source",
     "kernel_version",
     "list_sources",
@@ -65,7 +66,8 @@ def find_source(
         if found is not None:
             if ref is not None and found.kind != "git":
                 raise UserError("only a git source has refs", on=found.title, next_step="take --ref out")
-            return patched.find(found, tuple(patches), cache) if patches else known(found)
+            found = known(found)
+            return patched.find(found, tuple(patches), cache) if patches else found
     raise AssertionError("the last kind takes it or raises")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rastos.errors import HostError, UserError
-from rastos.host import digest_of, read_json, write_json
+from rastos.host import digest_of, read_json, sha256_file, write_json
 from rastos.progress import Progress
 
 MIRROR = "https://cdn.kernel.org/pub/linux/kernel"
@@ -147,12 +147,16 @@ def remembered(path: Path, cache: Path, stat_print: str, compute: Callable[[], s
         if before["stat"] == stat_print:
             return str(before["digest"])
     digest = compute()
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    write_json(memory, {"path": str(path), "stat": stat_print, "digest": digest})
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_json(memory, {"path": str(path), "stat": stat_print, "digest": digest})
+    except OSError:
+        pass  # a cache of somebody else's, or full: it is computed again the next time
     return digest
 
 
-def stat_print(path: Path) -> str:
-    """What of a file changes whenever its content does."""
+def file_digest(path: Path, cache: Path) -> str:
+    """A file's SHA-256, computed again only when the file changed: nobody sets a time of change (ctime) back."""
     facts = os.stat(path)
-    return f"{facts.st_size}:{facts.st_mtime_ns}:{facts.st_ino}"
+    print_ = f"{facts.st_size}:{facts.st_mtime_ns}:{facts.st_ctime_ns}:{facts.st_ino}"
+    return remembered(path, cache, print_, lambda: sha256_file(path))

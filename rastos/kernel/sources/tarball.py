@@ -7,7 +7,7 @@ from pathlib import Path
 from rastos.errors import HostError
 from rastos.host import sha256_file
 from rastos.kernel.sources.signed import signature_of, unpack_signed
-from rastos.kernel.sources.source import Source, Wanted, remembered, stat_print
+from rastos.kernel.sources.source import Source, Wanted, file_digest
 from rastos.kernel.sources.unpack import unpack_tarball
 from rastos.progress import Progress
 
@@ -20,7 +20,7 @@ def find(wanted: Wanted) -> Source | None:
     if not path.is_file():
         return None
     path = path.resolve()
-    digest = remembered(path, wanted.cache, stat_print(path), lambda: sha256_file(path))
+    digest = file_digest(path, wanted.cache)
     tree = wanted.cache / "sources" / f"tarball-{digest[:16]}" / "tree"
     return Source("tarball", tree.parent.name, path.name, digest, "", tree, origin=path, keyring=wanted.keyring)
 

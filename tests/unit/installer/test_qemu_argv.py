@@ -90,3 +90,26 @@ def test_firmware_is_taken_as_a_pair(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name in names[1]:
         Path(name).touch()
     assert qemu.find_firmware() == (tmp_path / "CODE", tmp_path / "VARS")
+
+
+def test_a_debugger_gets_a_socket_of_its_own_or_a_port_of_the_loopback() -> None:
+    assert not values(SPEC, "-gdb") and "-S" not in argv(SPEC)
+    by_socket = replace(SPEC, gdb=0, stopped=True)
+    assert "socket,id=gdb,path=/run/vm/gdb,server=on,wait=off" in values(by_socket, "-chardev")
+    assert by_socket.gdb_address == "/run/vm/gdb" and values(by_socket, "-gdb") == ["chardev:gdb"]
+    assert "-S" in argv(by_socket)
+    by_port = replace(SPEC, gdb=1234)
+    assert "socket,id=gdb,host=127.0.0.1,port=1234,server=on,wait=off" in values(by_port, "-chardev")
+    assert by_port.gdb_address == "127.0.0.1:1234"
+
+
+def test_the_line_for_gdb_trusts_the_scripts_beside_vmlinux_and_nothing_else(tmp_path: Path) -> None:
+    from typing import Any, cast
+
+    from rastos.installer.vm import DebugPlan
+    from rastos.kernel import Vmlinux
+
+    plain = DebugPlan(cast(Any, None), Vmlinux(Path("/b/vmlinux"), None, False), None, 0, False, 512)
+    assert plain.gdb("/s/gdb") == ["gdb", "/b/vmlinux", "-ex", "target remote /s/gdb"]
+    with_scripts = replace(plain, vmlinux=Vmlinux(Path("/b/vmlinux"), Path("/b/vmlinux-gdb.py"), True))
+    assert with_scripts.gdb(":1")[2:4] == ["-iex", "add-auto-load-safe-path /b"]

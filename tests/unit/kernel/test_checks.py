@@ -274,6 +274,6 @@ def test_the_commands(tmp_path: Path) -> None:
     (report,) = json.loads(rastos("check", bad, "--for", "containers", "--json", status=1))["reports"]
     assert [item["subject"] for item in report["findings"]] == ["CONFIG_VETH", "CONFIG_PSI", "CONFIG_EXT4_FS"]
     assert (report["rules"], report["hold"], report["missing"]) == (95, 92, 3)
-    assert "+ CONFIG_VETH: unset → y" in rastos("diff", bad, good)
+    assert "+ VETH: off → on" in rastos("diff", bad, good)
     assert "no difference" in rastos("diff", good, good)
-    assert "is no built kernel" in rastos("check", "nothing", status=1)
+    assert "is no profile, built kernel, package or configuration file" in rastos("check", "nothing", status=1)

@@ -89,6 +89,9 @@ def test_missing_header_and_undefined_symbol() -> None:
 def test_killed_compiler_and_full_disk() -> None:
     assert MakeLog().feed(["gcc: fatal error: Killed signal terminated program cc1"]).out_of_memory
     assert MakeLog().feed(["/src/a.c: fatal error: error writing to /tmp/x.s: No space left on device"]).disk_full
+    killed = "make[3]: *** [scripts/Makefile.build:229: mm/slub.o] Error 137"
+    assert MakeLog().feed([killed]).out_of_memory
+    assert not MakeLog().feed([killed.replace("137", "1")]).out_of_memory
 
 
 def test_object_of_a_killed_compiler_is_dropped(tmp_path: Path) -> None:

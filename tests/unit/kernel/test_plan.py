@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,9 @@ import pytest
 from rastos.errors import UserError
 from rastos.kernel import BuildPlan, Toolchain, load_profile, plan_build
 from rastos.kernel import plan as room
+from rastos.kernel.plan import build_key
+from rastos.kernel.signing import SigningKey
+from rastos.kernel.sources import file_digest
 from rastos.package import LocalRepository
 
 
@@ -68,6 +74,44 @@ def test_each_input_changes_the_key(tmp_path: Path, source: Path, monkeypatch: p
     (source / "new.c").write_text("")
     keys.append(plan(tmp_path, source).key)
     assert len(set(keys)) == len(keys)
+
+
+def test_what_else_changes_the_key(tmp_path: Path, source: Path) -> None:
+    first = plan(tmp_path, source, "CONFIG_MODULE_SIG=y\n")
+    keys = [
+        build_key(first),
+        build_key(replace(first, reproducible=False)),
+        build_key(replace(first, packages=("debug",))),
+    ]
+    keys += [build_key(replace(first, signing=SigningKey(tmp_path, word))) for word in ("one", "other")]
+    keys.append(build_key(replace(first, tools=replace(first.tools, variables=("LLVM=1",)))))
+    assert len(set(keys)) == len(keys)
+    assert build_key(replace(first, signing=SigningKey(tmp_path / "moved", "one"))) == keys[3], (
+        "the file's place doesn't"
+    )
+    named = plan(tmp_path, source, 'CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_KEY="mine.pem"\n')
+    assert not named.signs and first.signs
+
+
+def test_folders_given_relative_are_settled(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = plan(tmp_path, source)
+    monkeypatch.chdir(tmp_path)
+    made = plan(Path("."), source)
+    assert made.tree == whole.tree and made.state == whole.state, "make runs in other folders"
+
+
+def test_a_digest_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.write_text("one")
+    first = file_digest(file, tmp_path / "cache")
+    assert first == hashlib.sha256(b"one").hexdigest()
+    with monkeypatch.context() as patch:
+        patch.setattr("rastos.kernel.sources.source.sha256_file", lambda path: pytest.fail("read again"))
+        assert file_digest(file, tmp_path / "cache") == first
+    before = file.stat()
+    file.write_text("two")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # somebody hides it
+    assert file_digest(file, tmp_path / "cache") == hashlib.sha256(b"two").hexdigest()
 
 
 def test_not_a_kernel_tree(tmp_path: Path, source: Path) -> None:
