@@ -70,14 +70,21 @@ def _etc_option(function: Any) -> Any:
 @click.command()
 @click.argument("reference", metavar="[ID]", default="latest")
 @_etc_option
+@click.option(
+    "--prove", is_flag=True, help="Boot it in QEMU first, on a throw-away overlay; deploy only what comes up."
+)
 @image_option
 @dry_run_option
 @json_option
 @click.pass_obj
-def deploy(app: Application, reference: str, etc: str, image: Path | None, dry_run: bool, as_json: bool) -> None:
+def deploy(
+    app: Application, reference: str, etc: str, prove: bool, image: Path | None, dry_run: bool, as_json: bool
+) -> None:
     """Make a snapshot the next system to boot; the one before stays."""
     from rastos.snapshot import plan_deploy
 
+    if prove and not dry_run:
+        proven(app, image, reference, etc)
     with opened_store(app, image, writable=not dry_run, purpose="deploy a snapshot") as store:
         plan = plan_deploy(store, store.snapshot(reference).id, etc=etc)
         _deploying(app, store, plan, dry_run=dry_run, as_json=as_json)

@@ -30,3 +30,20 @@ def opened_store(app: Application, image: Path | None, *, writable: bool, purpos
 
     with open_image(chosen_image(image, app.config.output), writable=writable, purpose=purpose) as opened:
         yield Store.open(opened.top, opened.esp, writable=writable)
+
+
+def proven(app: Application, image: Path | None, reference: str, etc: str) -> None:
+    """Boot what a deploy would make, in a throw-away overlay of the image. Raises IntegrityError where it doesn't come up."""
+    from rastos.errors import UserError
+    from rastos.installer.vm import prove_deployment
+    from rastos.snapshot import booted_deployment
+
+    if image is None and booted_deployment() is not None:
+        raise UserError(
+            "--prove needs an image file: a running system can't be booted beside itself",
+            next_step="deploy without it: a deployment that fails its checks is left again by itself",
+        )
+    chosen = chosen_image(image, app.config.output)
+    with opened_store(app, chosen, writable=False, purpose="look for a snapshot") as store:
+        number = store.snapshot(reference).id
+    prove_deployment(chosen, number, etc=etc, cache=app.config.cache, progress=app.progress)
