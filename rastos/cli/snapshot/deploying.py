@@ -10,7 +10,7 @@ import click
 from rastos.cli import render
 from rastos.cli.app import Application
 from rastos.cli.options import dry_run_option, image_option, json_option
-from rastos.cli.snapshot.places import opened_store
+from rastos.cli.snapshot.places import opened_store, proven
 
 if TYPE_CHECKING:
     from rastos.snapshot import DeployPlan, Store
