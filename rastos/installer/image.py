@@ -23,6 +23,7 @@ from rastos.host import (
     working_directory,
     write_json,
 )
+from rastos.kernel import SecureBootKey
 from rastos.package import (
     Change,
     Channel,
@@ -69,6 +70,7 @@ class ImagePlan:
     key: str
     cached: bool
     policy: TransactionPolicy = field(default_factory=TransactionPolicy)
+    secure_boot: SecureBootKey | None = None
     project: str = ""  # packages.toml of the machine itself
 
     def manifest(self) -> dict[str, Any]:
@@ -114,10 +116,12 @@ def plan_image(
     progress: Progress,
     lock: Lockfile | None = None,
     decide: Decide | None = None,
+    secure_boot: SecureBootKey | None = None,
 ) -> ImagePlan:
     """Resolve everything an image is made of; writes nothing but the init program's package.
 
-    With `lock` the packages are exactly those of a lockfile. `decide` answers what the manifest leaves open.
+    With `lock` the packages are exactly those of a lockfile. `decide` answers what the manifest leaves open. `secure_boot`
+    signs the boot loader and, with `profile.uki`, what it starts.
 
     Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
     """
@@ -154,7 +158,8 @@ def plan_image(
     made = repr((policy_of(manifest), [getattr(channel, "conversion", "") for channel in channels]))
     if profile.rastos:
         made += project_of(manifest, channels)
-    key = digest_of(VERSION, described, contents, kernel.sha256, made)
+    signed = (secure_boot.fingerprint,) if secure_boot else ()
+    key = digest_of(VERSION, described, contents, kernel.sha256, made, *signed)
     layout = plan_layout(profile.size, profile.esp, seed=key)
     if packages.installed_size > layout.root.size:
         raise UserError(
@@ -162,10 +167,10 @@ def plan_image(
             next_step="make the image larger: --size",
         )
     place = _cached(cache, key, profile.format)
+    cached = place.is_file()
+    policy = policy_of(manifest)
     project = project_of(manifest, channels) if profile.rastos else ""
-    return ImagePlan(
-        profile, packages, name, kernel.version, layout, output, key, place.is_file(), policy_of(manifest), project
-    )
+    return ImagePlan(profile, packages, name, kernel.version, layout, output, key, cached, policy, secure_boot, project)
 
 
 def _kind(manifest: Manifest) -> str:
@@ -227,7 +232,7 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
 def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path, top: Path, clock: _Clock) -> None:
     layout, profile = plan.layout, plan.profile
     esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
-    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline)
+    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline, uki=profile.uki)
     with create_session(store, None, "create the image") as session:
         with clock.phase("install packages"):
             target = target_for(session.tree, cache, immutable=True)
@@ -236,11 +241,11 @@ def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path,
             configure_system(session.tree, profile, layout.esp)
             if plan.project:
                 write_project(session.tree, plan.project)
-            install_bootloader(esp, session.tree)
+            install_bootloader(esp, session.tree, plan.secure_boot)
         with clock.phase("first snapshot"):
             snapshot = session.commit(f"first system, profile {profile.name}")
     with clock.phase("first deployment"):
-        deploy(store, plan_deploy(store, snapshot.id), clock.progress)
+        deploy(store, plan_deploy(store, snapshot.id), clock.progress, secure_boot=plan.secure_boot)
     write_json(top / MANIFEST, {**plan.manifest(), "seconds": dict(clock.laps)})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ esp = "64M"
 rastos = true
 """
 # the only channel of this machine: what is built on it
-MANIFEST = '[channels.here]\nkind = "local"\nserver = "/var/lib/rastos/repository"\n'
+MANIFEST = '[channels.rastos-local]\nkind = "local"\nserver = "/var/lib/rastos/repository"\n'
 CHECK = "#!/bin/sh\n! test -e /usr/lib/broken\n"
 BOOT = 300.0
 COMMAND = 180.0
@@ -60,15 +59,14 @@ def machine(image: Path) -> Iterator[Machine]:
 
 
 def _put(machine: Machine, source: bytes, path: str) -> None:
-    """A file into the guest, by its agent."""
-    machine.succeed(f"mkdir -p {Path(path).parent}; : > {path}")
-    for start in range(0, len(source), 30_000):
-        text = base64.b64encode(source[start : start + 30_000]).decode()
-        machine.succeed(f"echo {text} | base64 -d >> {path}")
+    machine.succeed(f"mkdir -p {Path(path).parent}")
+    machine.put(path, source)
 
 
 def _json(machine: Machine, command: str) -> Any:
-    return json.loads(machine.succeed(f"rastos {command} --json", COMMAND))
+    answer = machine.execute(f"rastos {command} --json", COMMAND)
+    assert answer.status == 0, answer.text
+    return json.loads(answer.stdout)
 
 
 def _until(look: Callable[[], bool], timeout: float = BOOT) -> None:

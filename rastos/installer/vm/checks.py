@@ -13,7 +13,7 @@ from rastos.host import run, working_directory
 from rastos.progress import Progress, Step
 
 from .machine import GuestCrashed, Machine, booted
-from .purposes import PURPOSES, prove
+from .purposes import PURPOSES, SECONDS, prove
 
 WAYS = ("uefi", "direct")
 BOOT_SECONDS = 240.0
@@ -91,7 +91,7 @@ def test_image(
 
     `expected_release` is what `uname -r` has to say, by default what the deployment records; `timeout` (seconds) is for
     one boot and for each of `commands`, which have to end with status 0 in the guest; `purposes` are names of PURPOSES,
-    whose checks are held in the last boot.
+    whose checks are held in the last boot and may take as long, and five minutes at least.
     """
     checks: list[Check] = []
     boots: list[tuple[str, float]] = []
@@ -111,7 +111,7 @@ def test_image(
                         boots.append((way, round(time.monotonic() - machine.started, 1)))
                         last = way == ways[-1]
                         _look(found, machine, key, expected_release, commands, timeout)
-                        _prove(found, machine, purposes if last else ())
+                        _prove(found, machine, purposes if last else (), timeout)
                         if last:
                             found("/etc and /var keep a file over a reboot", lambda m=machine: _reboot(m, timeout))  # type: ignore[misc]
                     if found.booted:
@@ -149,10 +149,11 @@ def _look(
         check(f"runs: {command[:60]}", lambda command=command: machine.succeed(command, timeout).strip()[-200:])  # type: ignore[misc]
 
 
-def _prove(check: _Checks, machine: Machine, purposes: Sequence[str]) -> None:
+def _prove(check: _Checks, machine: Machine, purposes: Sequence[str], timeout: float) -> None:
+    seconds = max(timeout, SECONDS)
     for purpose in purposes:
         for item in PURPOSES[purpose]:
-            check(item.name, lambda purpose=purpose, item=item: prove(machine, purpose, item))  # type: ignore[misc]
+            check(item.name, lambda purpose=purpose, item=item: prove(machine, purpose, item, seconds))  # type: ignore[misc]
 
 
 def _running(machine: Machine) -> str:
