@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rastos.surface import first_use
 
 if TYPE_CHECKING:
+    from .boot_record import Boot, BootVerdict, boots, read_boots, verdict
     from .bootentry import BootFiles, boot_files
     from .copies import (
         CopyPlan,
@@ -67,6 +68,13 @@ if TYPE_CHECKING:
     from .verify.sources import sources_of
 
 _HOMES = {
+    "boot_record": (
+        "Boot",
+        "BootVerdict",
+        "boots",
+        "read_boots",
+        "verdict",
+    ),
     "bootentry": (
         "BootFiles",
         "boot_files",
@@ -316,8 +324,10 @@ _HOMES = {
 
 __all__ = [
     "BadMark",
+    "Boot",
     "BootFiles",
     "BootState",
+    "BootVerdict",
     "CancelPlan",
     "Contract",
     "CopyPlan",
@@ -386,6 +396,7 @@ __all__ = [
     "boot_state",
     "booted_deployment",
     "booted_snapshot",
+    "boots",
     "cancel",
     "change_etc",
     "change_many",
@@ -453,6 +464,7 @@ __all__ = [
     "proven",
     "prune",
     "quick_problems",
+    "read_boots",
     "read_contract",
     "read_have",
     "read_stamps",
@@ -474,6 +486,7 @@ __all__ = [
     "stream_header",
     "stream_of",
     "text_difference",
+    "verdict",
     "what_is_there",
     "why_not_swapped",
     "words_of",
