@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rastos.host.namespace import private_mounts
     from rastos.host.private_folder import in_memory
     from rastos.host.privilege import Privilege, require_root
+    from rastos.host.pseudoterminal import interact_in_root
     from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
 
 _HOMES = {
@@ -61,6 +62,7 @@ _HOMES = {
     "namespace": ("private_mounts",),
     "private_folder": ("in_memory",),
     "privilege": ("Privilege", "require_root"),
+    "pseudoterminal": ("interact_in_root",),
     "system_package_list": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
 }
 
@@ -89,6 +91,7 @@ __all__ = [
     "find_program",
     "how_to_install",
     "in_memory",
+    "interact_in_root",
     "locked",
     "mount_points",
     "mounted",

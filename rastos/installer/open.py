@@ -18,6 +18,7 @@ from rastos.snapshot import Esp, MtoolsEsp
 from .partition import ESP_TYPE, ROOT_TYPE, Partition, read_layout
 
 OPTIONS = ("noatime", "subvolid=5", "compress=zstd:1")
+NO_REPLAY = "rescue=nologreplay"
 MANIFEST = "image.json"  # at the top level: what the image was made of
 LOCK_SECONDS = 2.0  # a look into an image takes a fraction of that
 TWIN_SECONDS = 5.0
@@ -87,9 +88,7 @@ def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImag
         esp, root = _find(partitions, ESP_TYPE, path), _find(partitions, ROOT_TYPE, path)
         device = stack.enter_context(attached(disk, offset=root.start, size=root.size, read_only=not writable))
         (place / "top").mkdir()
-        # a device that is only read may have an unclean log: replaying it would be a write
-        options = OPTIONS if writable else (*OPTIONS, "rescue=nologreplay")
-        top = stack.enter_context(_mounted_top(device, place / "top", options, path, read_only=not writable))
+        top = stack.enter_context(_mounted_top(device, place / "top", OPTIONS, path, read_only=not writable))
         yield OpenImage(path, kind, disk, top, MtoolsEsp(disk, esp.start, esp.size), partitions)
 
 
@@ -107,7 +106,10 @@ def _mounted_top(
                 break
             except HostError as error:
                 number = getattr(error.__cause__, "errno", None)
-                if number == errno.EEXIST and time.monotonic() < deadline:
+                if number == errno.EROFS and read_only and NO_REPLAY not in options:
+                    # the log is unclean, and replaying it would be a write; with this, `btrfs send` does not work
+                    options = (*options, NO_REPLAY)
+                elif number == errno.EEXIST and time.monotonic() < deadline:
                     time.sleep(0.1)
                 elif number == errno.EEXIST:
                     raise BusyError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
 
@@ -23,15 +24,43 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What was asked of a snapshot beyond its parent: what a rebase onto a changed parent asks again, in this order."""
+    """What was asked of a snapshot beyond its parent: what a rebase onto a changed parent asks again, in this order.
+
+    `network`: its commands had it. `files`: files were changed by hand too, which nothing but the files themselves tells.
+    """
 
     install: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     upgrade: bool = False
     commands: tuple[tuple[str, ...], ...] = ()
+    network: bool = False
+    files: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.install or self.remove or self.upgrade or self.commands)
+        return bool(self.install or self.remove or self.upgrade or self.commands or self.files)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Intent:
+        """From a record; what is not there is not asked. TypeError: it is not what rastos writes."""
+        return cls(
+            _names(value.get("install", ())),
+            _names(value.get("remove", ())),
+            bool(value.get("upgrade")),
+            tuple(_names(command) for command in value.get("commands", ())),
+            bool(value.get("network")),
+            bool(value.get("files")),
+        )
+
+    def then(self, later: Intent) -> Intent:
+        """Both in one: what a snapshot asks of its grandparent once the parent between them is gone."""
+        return Intent(
+            (*(name for name in self.install if name not in (*later.remove, *later.install)), *later.install),
+            (*(name for name in self.remove if name not in (*later.install, *later.remove)), *later.remove),
+            self.upgrade or later.upgrade,
+            (*self.commands, *later.commands),
+            self.network or later.network,
+            self.files or later.files,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +68,8 @@ class Snapshot:
     """One node of the tree. `id` is never reused; `created` is ISO 8601 UTC; `kernel` the release it boots, or "".
 
     `pinned`: retention never takes it. `stamps`: versions of the state its programs write ("postgresql", "15").
-    `origin`: the uuid of the snapshot it was received from, on another machine.
+    `origin`: the uuid of the snapshot it was received from, on another machine. `succeeds`: the snapshot whose place it
+    took, with its name and tags: it was made from it by a rebase, or by a change of a whole branch.
     """
 
     id: int
@@ -58,6 +88,7 @@ class Snapshot:
     pinned: bool = False
     stamps: tuple[tuple[str, str], ...] = ()
     origin: str = ""
+    succeeds: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As written to snapshot.json."""
@@ -65,20 +96,34 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Snapshot:
-        """From snapshot.json; unknown keys of later versions are ignored."""
-        known = {key: value[key] for key in cls.__slots__ if key in value}
-        delta = known.get("delta") or {}
-        known["delta"] = Delta(**{key: tuple(delta.get(key, ())) for key in ("added", "removed", "changed")})
-        intent = known.get("intent") or {}
-        known["intent"] = Intent(
-            tuple(intent.get("install", ())),
-            tuple(intent.get("remove", ())),
-            bool(intent.get("upgrade")),
-            tuple(tuple(command) for command in intent.get("commands", ())),
-        )
-        known["tags"] = tuple(known.get("tags", ()))
-        known["stamps"] = tuple((str(name), str(version)) for name, version in known.get("stamps", ()))
+        """From snapshot.json; unknown keys of later versions are ignored.
+
+        Raises ValueError, TypeError or KeyError where it is not what rastos writes: files are edited by hand as well.
+        """
+        known = {key: value[key] for key in SNAPSHOT_KEYS if key in value}
+        for key, kinds in _KINDS.items():
+            if not isinstance(known[key], kinds) or isinstance(known[key], bool):
+                raise TypeError(f"{key} is {known[key]!r}")
+        datetime.fromisoformat(known["created"])
+        delta, intent, tags, stamps = (known.get(key) for key in ("delta", "intent", "tags", "stamps"))
+        known["delta"] = Delta(**{key: _names(delta.get(key, ())) for key in DELTA_KEYS}) if delta else NO_DELTA
+        known["intent"] = Intent.from_json(intent) if intent else NO_INTENT
+        known["tags"] = _names(tags) if tags else ()
+        known["stamps"] = tuple((str(name), str(version)) for name, version in stamps) if stamps else ()
+        known["pinned"] = bool(known.get("pinned"))
         return cls(**known)
+
+
+SNAPSHOT_KEYS = tuple(item.name for item in fields(Snapshot))
+DELTA_KEYS = tuple(item.name for item in fields(Delta))
+NO_DELTA, NO_INTENT = Delta(), Intent()
+_KINDS: dict[str, type | tuple[type, ...]] = {"id": int, "uuid": str, "parent": (int, NoneType), "created": str}
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError(f"{value!r} is not a list")
+    return tuple(map(str, value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +157,12 @@ class Deployment:
 def now() -> str:
     """The time, as recorded."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def delta_between(before: dict[str, str], after: dict[str, str]) -> Delta:
+    """What `after` has more, fewer and in another version: package names to versions."""
+    return Delta(
+        added=tuple(sorted(after.keys() - before.keys())),
+        removed=tuple(sorted(before.keys() - after.keys())),
+        changed=tuple(sorted(name for name in after.keys() & before.keys() if after[name] != before[name])),
+    )

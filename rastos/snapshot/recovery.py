@@ -17,6 +17,7 @@ from . import subvolume
 from .bootentry import ENTRIES, KERNELS, PENDING, EntryName, boot_paths, parse_entry, parse_name
 from .copying import remove_path
 from .store import Store
+from .unfinished import finish
 
 KEPT_ETC = "etc"  # in a snapshot's folder
 KEEP = 4  # newest deployments that stay, besides the last one that booted well
@@ -24,7 +25,11 @@ KEEP = 4  # newest deployments that stay, besides the last one that booted well
 
 def recover(store: Store) -> None:
     """Bring the store to the state before or after each unfinished operation."""
+    from .session_recovery import settle_sessions
+
     intents = store.journal.open_intents()
+    finish(store, intents)
+    settle_sessions(store, intents)
     _drop_unfinished(store)
     for intent in intents:
         if intent.operation == "keep":
@@ -38,14 +43,7 @@ def recover(store: Store) -> None:
 
 
 def _drop_unfinished(store: Store) -> None:
-    """Sessions of dead processes and things that never got their final name."""
-    sessions = store.top / "sessions"
-    for path in sessions.iterdir() if sessions.is_dir() else ():
-        # whoever opened this store for writing holds its lock: no other session can be alive
-        if path.is_dir():
-            drop_folder(path)
-        else:
-            path.unlink()
+    """Things that never got their final name."""
     for path in (store.top / "snapshots").glob(".new-*"):
         drop_folder(path)
     for path in (store.top / "deployments").glob(".new-*"):
@@ -73,7 +71,9 @@ def _drop_half_files(store: Store, detail: dict[str, Any]) -> None:
 
 
 def drop_folder(folder: Path) -> None:
-    """Remove a folder of the store with the files and subvolumes in it."""
+    """Remove a folder of the store with the files and subvolumes in it; one that is not there is no error."""
+    if not folder.is_dir():
+        return
     for path in folder.iterdir():
         if path.is_symlink() or not path.is_dir():
             path.unlink()

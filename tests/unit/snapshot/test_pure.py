@@ -6,8 +6,6 @@ import stat
 
 import pytest
 
-from rastos.cli.drawing import draw_tree
-from rastos.snapshot import Delta, Deployment, Snapshot, grow
 from rastos.snapshot.bootentry import kernel_options, parse_entry, parse_name, write_entry
 from rastos.snapshot.etc_merge import EtcMerge, plan_merge
 from rastos.snapshot.etc_tree import Item
@@ -84,36 +82,3 @@ def test_a_folder_stays_while_something_of_ours_is_in_it() -> None:
 def test_identity_is_never_taken_from_a_snapshot() -> None:
     for name in ("machine-id", "ssh/ssh_host_rsa_key", "rastos/deployment.json"):
         assert plan_merge({name: A}, {name: B}, {name: C}) == EtcMerge()
-
-
-def _snapshot(number: int, parent: int | None, text: str, delta: Delta | None = None) -> Snapshot:
-    return Snapshot(number, "", parent, "2026-01-01T00:00:00+00:00", text, kernel="6.1", delta=delta or Delta())
-
-
-def test_tree_is_drawn_whole() -> None:
-    every = [
-        _snapshot(0, None, "first"),
-        _snapshot(1, 0, "a", Delta(("x",), (), ("y",))),
-        _snapshot(2, 1, "b"),
-        _snapshot(3, 0, "c"),
-    ]
-    deployments = [Deployment(1, 0, "", "", "6.1", "new"), Deployment(2, 1, "", "", "6.1", "merge")]
-    lines = [line.plain for line in draw_tree(grow(every, deployments, deployments[1]))]
-    assert [line.partition(",")[0].rstrip() for line in lines] == [
-        "○ 0  first  6.1",
-        "├─ ● 1  a  +1 ~1",
-        "│  └─ ○ 2  b  6.1",
-        "└─ ○ 3  c  6.1",
-    ]
-    assert lines[1].endswith("boots next (deployment 2)")
-
-
-def test_a_long_chain_and_a_lost_parent() -> None:
-    chain = [
-        _snapshot(0, None, "x"),
-        *(_snapshot(n, n - 1, "x") for n in range(1, 5000)),
-        _snapshot(9000, 8000, "orphan"),
-    ]
-    roots = grow(chain, [], None)
-    assert [root.snapshot.id for root in roots] == [0, 9000]
-    assert len(draw_tree(roots)) == 5001
