@@ -18,6 +18,7 @@ from rastos.host import faults, write_json
 from . import subvolume
 from .kernels import kernel_release
 from .metadata import Delta, Intent, Snapshot, delta_between, now
+from .state_contract import read_stamps
 from .store import Store, package_digest, package_names
 
 DESCRIPTION = "snapshot.json"
@@ -56,6 +57,7 @@ def describe(
         package_digest=package_digest(packages),
         delta=delta_between(package_names(beside), packages) if beside is not None else Delta(),
         intent=intent or Intent(),
+        stamps=read_stamps(tree),
         note=succeeds.note if succeeds else "",
         pinned=succeeds.pinned if succeeds else False,
         succeeds=succeeds.id if succeeds else None,

@@ -297,6 +297,7 @@ def _stamped(store: Store, base: int, version: str, newer: str = "warn", state: 
 
 def test_going_back_under_newer_state_is_said(store: Store) -> None:
     old = _stamped(store, 0, "9")
+    assert store.snapshot(old).stamps == (("db", "9"),)
     new = _stamped(store, old, "10")
     _deploy(store, old)
     _booted(store, 1, good=True)
