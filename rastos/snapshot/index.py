@@ -40,13 +40,16 @@ class Index:
             text = self.place.read_bytes()
         except OSError:
             return found
-        for line in text.split(b"\n"):
-            if not line:
-                continue
-            self.lines += 1
+        lines = [line for line in text.split(b"\n") if line]
+        self.lines = len(lines)
+        try:
+            values = json.loads(b"[" + b",".join(lines) + b"]")
+        except ValueError:
+            values = [_whole(line) for line in lines]
+        for value in values:
             try:
-                number, inode, changed, size, value = json.loads(line)
-                found[int(number)] = ((inode, changed, size), value)
+                number, inode, changed, size, item = value
+                found[number] = ((inode, changed, size), item)
             except (ValueError, TypeError):
                 continue
         return found
@@ -76,5 +79,22 @@ class Index:
             new.unlink(missing_ok=True)
 
 
+def indexed_snapshot(value: Any, number: int) -> Snapshot | None:
+    """What a line says of a snapshot; None where it says nothing that can be understood."""
+    try:
+        item = Snapshot.from_line(dict(value))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return item if item.id == number else None
+
+
+def _whole(line: bytes) -> Any:
+    """One line of an index with torn ones; None for such."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
 def _line(stamp: Stamp, snapshot: Snapshot) -> bytes:
-    return json.dumps([snapshot.id, *stamp, snapshot.to_json()], separators=(",", ":")).encode()
+    return json.dumps([snapshot.id, *stamp, snapshot.to_line()], separators=(",", ":")).encode()

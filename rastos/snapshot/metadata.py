@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from types import NoneType
 from typing import Any
@@ -92,10 +92,33 @@ class Snapshot:
         known["pinned"] = bool(known.get("pinned"))
         return cls(**known)
 
+    def to_line(self) -> dict[str, Any]:
+        """For the index: what is not as by default."""
+        whole = asdict(self)
+        return {
+            key: whole[key] for key in SNAPSHOT_KEYS if key not in _DEFAULTS or getattr(self, key) != _DEFAULTS[key]
+        }
+
+    @classmethod
+    def from_line(cls, value: dict[str, Any]) -> Snapshot:
+        """From the index, which only rastos writes: nothing is checked but what its reading checks by itself."""
+        delta, intent = value.get("delta"), value.get("intent")
+        value["delta"] = Delta(**{key: tuple(delta[key]) for key in DELTA_KEYS}) if delta else NO_DELTA
+        value["intent"] = _intent(intent) if intent else NO_INTENT
+        for key, item in value.items():
+            if isinstance(item, list):
+                value[key] = tuple(tuple(part) if isinstance(part, list) else part for part in item)
+        return cls(**value)
+
 
 SNAPSHOT_KEYS = tuple(item.name for item in fields(Snapshot))
 DELTA_KEYS = tuple(item.name for item in fields(Delta))
 NO_DELTA, NO_INTENT = Delta(), Intent()
+_DEFAULTS: dict[str, Any] = {
+    item.name: item.default_factory() if item.default_factory is not MISSING else item.default
+    for item in fields(Snapshot)
+    if item.default is not MISSING or item.default_factory is not MISSING
+}
 _KINDS: dict[str, type | tuple[type, ...]] = {"id": int, "uuid": str, "parent": (int, NoneType), "created": str}
 
 

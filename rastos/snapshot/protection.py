@@ -37,6 +37,10 @@ def protected(store: Store, snapshots: Iterable[Snapshot]) -> dict[int, str]:
     good, following, booted = last_good(store), next_deployment(store), booted_snapshot(store)
     if good is not None:
         why[good] = "is the last one known to boot well"
+    elif following is not None:
+        left = _fallback(store, following)
+        if left is not None:
+            why[left] = f"is all that is left to boot if deployment {following[0]} fails"
     if following is not None:
         why[following[1]] = f"boots next (deployment {following[0]})"
     if booted is not None:
@@ -59,6 +63,16 @@ def next_deployment(store: Store) -> tuple[int, int] | None:
     number = max((entry.number for entry in store.entries() if entry.state != "bad"), default=None)
     snapshot = None if number is None else _snapshot_of(store, number)
     return None if number is None or snapshot is None else (number, snapshot)
+
+
+def _fallback(store: Store, following: tuple[int, int]) -> int | None:
+    """Where nothing has booted well yet: the snapshot that the loader would fall back to."""
+    others = sorted((entry.number for entry in store.entries() if entry.state != "bad"), reverse=True)
+    for number in others:
+        snapshot = _snapshot_of(store, number)
+        if number < following[0] and snapshot is not None and snapshot != following[1]:
+            return snapshot
+    return None
 
 
 def kept_sessions(store: Store) -> dict[str, int]:

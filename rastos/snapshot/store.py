@@ -14,7 +14,7 @@ from rastos.host import Journal, digest_of, read_json, write_json
 from . import subvolume
 from .bootentry import ENTRIES, EntryName, parse_name
 from .esp import Esp
-from .index import Index, Stamp, stamp_of
+from .index import Index, Stamp, indexed_snapshot, stamp_of
 from .metadata import Deployment, Snapshot
 from .references import resolve
 
@@ -121,7 +121,7 @@ class Store:
                 found[number] = known[1]
                 continue
             line = indexed.get(number)
-            item = _parsed(line[1], number) if line is not None and line[0] == stamp else None
+            item = indexed_snapshot(line[1], number) if line is not None and line[0] == stamp else None
             if item is None:
                 missed += 1
                 item = self._read(number)
@@ -227,11 +227,8 @@ class Store:
     def take_number(self, kind: str) -> int:
         """The next id ("snapshot" or "deployment"); written down before it is used, so it is never given twice."""
         folder = self.top / f"{kind}s"
-        used = [
-            int(path.name.removeprefix(".new-"))
-            for path in folder.iterdir()
-            if path.name.removeprefix(".new-").isdigit()
-        ]
+        names = [name.removeprefix(".new-") for name in os.listdir(folder)]
+        used = [int(name) for name in names if name.isdigit()]
         number = max(int(self.info[f"next_{kind}"]), max(used, default=-1) + 1)
         self.info[f"next_{kind}"] = number + 1
         write_json(self.top / "store.json", self.info)

@@ -30,7 +30,33 @@ COMMANDS = {
     "doctor": ("retention", "doctor", "What is lost, left over or foreign in a store; --fix mends what is safe."),
 }
 
+# what ast, ash, snapper and ostree call it (docs/snapshots.md)
+WORDS = {
+    "new": "clone",
+    "del": "delete",
+    "rm": "delete",
+    "desc": "describe",
+    "modify": "describe",
+    "chroot": "shell",
+    "clone-branch": "clone ID --beside",
+    "cbranch": "clone ID --beside",
+    "clone-under": "clone ID --under PARENT",
+    "ubranch": "clone ID --under PARENT",
+    "add-branch": "branch",
+    "current": "show booted",
+    "tree-run": "run --tree",
+    "tree-upgrade": "run --tree --upgrade",
+    "tree-rmpkg": "run --tree --remove NAME",
+    "tree-sync": "sync",
+    "cleanup": "prune",
+    "gc": "prune",
+    "undeploy": "delete",
+    "fsck": "doctor",
+    "fixdb": "doctor",
+    "undochange": "rollback",
+}
 
-@click.group(cls=LazyGroup, table=COMMANDS, package=__name__)
+
+@click.group(cls=LazyGroup, table=COMMANDS, package=__name__, words=WORDS)
 def snapshot() -> None:
     """The tree of snapshots: create, run, deploy, roll back."""
