@@ -16,6 +16,7 @@ from typing import Any
 from .metadata import Snapshot
 
 NAME = "snapshots.index"
+TAIL = 16384  # bytes of the index that are read to see how far the ids went
 Stamp = tuple[int, int, int]
 
 
@@ -53,6 +54,17 @@ class Index:
             except (ValueError, TypeError):
                 continue
         return found
+
+    def last(self) -> int:
+        """The largest id in its last lines, which are those written lately; -1 where there is none."""
+        try:
+            with open(self.place, "rb") as stream:
+                stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
+                lines = stream.read().split(b"\n")
+        except OSError:
+            return -1
+        found = [value[0] for value in map(_whole, lines) if isinstance(value, list) and value]
+        return max((number for number in found if isinstance(number, int)), default=-1)
 
     def append(self, stamp: Stamp, snapshot: Snapshot) -> None:
         """Add what was just written. A read-only or full file system is no reason to fail: it is a cache."""

@@ -226,10 +226,14 @@ class Store:
 
     def take_number(self, kind: str) -> int:
         """The next id ("snapshot" or "deployment"); written down before it is used, so it is never given twice."""
+        number = int(self.info[f"next_{kind}"])
         folder = self.top / f"{kind}s"
-        names = [name.removeprefix(".new-") for name in os.listdir(folder)]
-        used = [int(name) for name in names if name.isdigit()]
-        number = max(int(self.info[f"next_{kind}"]), max(used, default=-1) + 1)
+        known = self.index.last() if kind == "snapshot" else -1
+        taken = any((folder / f"{prefix}{number}").exists() for prefix in ("", ".new-"))
+        if taken or known >= number or kind != "snapshot":
+            # the counter is behind (an old store.json was put back): what is on disk counts
+            names = [name.removeprefix(".new-") for name in os.listdir(folder)]
+            number = max(number, known + 1, *(int(name) + 1 for name in names if name.isdigit()))
         self.info[f"next_{kind}"] = number + 1
         write_json(self.top / "store.json", self.info)
         return number
