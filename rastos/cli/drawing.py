@@ -23,6 +23,8 @@ MARKS = {
     "booted": ("running", "bold green"),
     "next": ("boots next", "green"),
     "good": ("last good", "cyan"),
+    "bad": ("failed to boot", "bold red"),
+    "session": ("in a session", "yellow"),
     "pinned": ("pinned", "magenta"),
 }
 

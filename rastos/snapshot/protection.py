@@ -48,13 +48,17 @@ def protected(store: Store, snapshots: Iterable[Snapshot]) -> dict[int, str]:
     return why
 
 
-def marks_of(store: Store) -> dict[str, int | None]:
-    """What is said of snapshots in listings: the one that runs, the one that boots next, the last good one."""
+def marks_of(store: Store) -> dict[str, tuple[int, ...]]:
+    """What is said of snapshots in listings: booted, next, good (the last one), bad (out of tries), session."""
+    entries = store.entries()
     following = next_deployment(store)
+    failed = {_snapshot_of(store, entry.number) for entry in entries if entry.state == "bad"}
+    well = {_snapshot_of(store, entry.number) for entry in entries if entry.state == "good"}
+    single = {"booted": booted_snapshot(store), "next": following[1] if following else None, "good": last_good(store)}
     return {
-        "booted": booted_snapshot(store),
-        "next": following[1] if following else None,
-        "good": last_good(store),
+        **{word: () if number is None else (number,) for word, number in single.items()},
+        "bad": tuple(sorted(number for number in failed - well if number is not None)),
+        "session": tuple(sorted(set(kept_sessions(store).values()))),
     }
 
 

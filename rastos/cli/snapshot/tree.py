@@ -40,10 +40,10 @@ def list_(app: Application, search: str, tags: tuple[str, ...], image: Path | No
     if not found and (search or tags):
         app.out.say("no snapshot has that; `rastos snapshot list` shows all")
         return
-    words = {"booted": "running", "next": "next", "good": "good"}
+    words = {"booted": "running", "next": "next", "good": "good", "bad": "failed", "session": "session"}
     rows = []
     for item in found:
-        boots = [words[mark] for mark, number in marks.items() if number == item.id]
+        boots = [words[mark] for mark, numbers in marks.items() if item.id in numbers]
         if not boots and item.id in deployed:
             boots = [f"({deployed[item.id]})"]
         rows.append(
@@ -120,7 +120,7 @@ def show(app: Application, reference: str, image: Path | None, as_json: bool) ->
 
     ID is a number, a name, a tag, the first letters of the uuid, or one of: latest, next, booted, good.
     """
-    from rastos.snapshot import known_sizes, protected
+    from rastos.snapshot import kernels_in, known_sizes, protected
 
     with opened_store(app, image, writable=False, purpose="show a snapshot") as store:
         item = store.snapshot(reference)
@@ -129,12 +129,14 @@ def show(app: Application, reference: str, image: Path | None, as_json: bool) ->
         children = [found.id for found in every if found.parent == item.id]
         stays = protected(store, every).get(item.id, "")
         sizes = known_sizes(store, app.config.cache).get(item.id)
+        kernels = kernels_in(store.tree(item.id))
     if as_json:
-        more = {"deployments": deployments, "children": children, "sizes": sizes}
+        more = {"deployments": deployments, "children": children, "sizes": sizes, "kernels": kernels}
         app.out.json({**item.to_json(), **more})
         return
     rows: list[tuple[str, object]] = [
         *_described(item),
+        ("also", ", ".join(found.release for found in kernels if found.release != item.kernel)),
         ("deployments", ", ".join(map(str, deployments)) or "none"),
         ("children", ", ".join(map(str, children))),
         ("data", f"{render.size(sizes.exclusive)} own of {render.size(sizes.total)}" if sizes else ""),

@@ -22,7 +22,7 @@ def test_tree_is_drawn_whole() -> None:
         node(4, 0, "d"),
     ]
     deployments = [Deployment(1, 0, "", "", "6.1", "new"), Deployment(2, 1, "", "", "6.1", "merge")]
-    tree = grow(every, deployments, {"booted": 0, "next": 1, "good": 0})
+    tree = grow(every, deployments, {"booted": (0,), "next": (1,), "good": (0,), "bad": (2,)})
     lines = [line.plain for line in draw_tree(tree, {1: Sizes(3 << 20, 0, 1 << 20)})]
     assert [line[:17].rstrip() for line in lines] == [
         "◉ 0  first",
@@ -34,6 +34,7 @@ def test_tree_is_drawn_whole() -> None:
     assert lines[0].endswith("running  last good  deployment 1")
     assert "+1 ~1" in lines[1] and "1.0 MiB own of 3.0 MiB" in lines[1]
     assert lines[1].endswith("boots next  deployment 2")
+    assert lines[2].endswith("failed to boot")
     assert lines[3].endswith("pinned")
     assert "6.1" in lines[0] and not any("6.1" in line for line in lines[1:])
 
