@@ -131,7 +131,7 @@ def _entries(store: Store) -> Iterator[Finding]:
             yield Finding("broken", "entry", where, wrong, mending, entry.number)
             continue
         values = _read(store, entry)
-        for key in ("linux", "initrd"):
+        for key in ("linux", "efi", "initrd"):
             if values.get(key) and not store.esp.exists(values[key]):
                 yield Finding("broken", "kernel", where, f"{values[key]} is not on the ESP: deploy the snapshot again")
     for name in store.esp.list(ENTRIES):
@@ -142,9 +142,10 @@ def _entries(store: Store) -> Iterator[Finding]:
 def _wrong(store: Store, entry: EntryName) -> str:
     if not (store.deployment_path(entry.number) / "etc").is_dir():
         return f"it starts deployment {entry.number}, which is not there"
-    snapshot = _started(_read(store, entry))
-    if snapshot is None:
-        return "it names no snapshot"
+    values = _read(store, entry)
+    snapshot = _started(values)
+    if snapshot is None or not (values.get("linux") or values.get("efi")):
+        return "it names no snapshot or no kernel"
     return "" if (store.tree(snapshot)).is_dir() else f"it starts snapshot {snapshot}, which is not there"
 
 
