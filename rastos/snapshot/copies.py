@@ -97,6 +97,7 @@ def copy_snapshots(store: Store, plan: CopyPlan) -> tuple[Snapshot, ...]:
             note="" if len(plan.sources) == 1 else source.note,
             pinned=False,
             origin="",
+            proven="",
         )
         write_json(building / "snapshot.json", item.to_json())
         faults.reached("copy.described")

@@ -49,7 +49,8 @@ class Snapshot:
     """One node of the tree. `id` is never reused; `created` is ISO 8601 UTC; `kernel` the release it boots, or "".
 
     `pinned`: retention never takes it. `stamps`: versions of the state its programs write ("postgresql", "15").
-    `origin`: the uuid of the snapshot it was received from, on another machine.
+    `origin`: the uuid of the snapshot it was received from, on another machine. `proven`: when a boot of it was first seen
+    to have gone well, "" if never.
     """
 
     id: int
@@ -68,6 +69,7 @@ class Snapshot:
     pinned: bool = False
     stamps: tuple[tuple[str, str], ...] = ()
     origin: str = ""
+    proven: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As written to snapshot.json."""
@@ -90,6 +92,9 @@ class Snapshot:
         known["tags"] = _names(tags) if tags else ()
         known["stamps"] = tuple((str(name), str(version)) for name, version in stamps) if stamps else ()
         known["pinned"] = bool(known.get("pinned"))
+        for key in ("name", "description"):  # they are shown on terminals, and may come from another machine
+            text = str(known.get(key, ""))
+            known[key] = text if text.isprintable() else "".join(sign for sign in text if sign.isprintable())
         return cls(**known)
 
     def to_line(self) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from rastos.errors import IntegrityError
 from rastos.host import read_json
 
-from .metadata import Snapshot
+from .metadata import Snapshot, now
 from .store import Store
 
 
@@ -19,14 +20,27 @@ def booted_snapshot(store: Store) -> int | None:
 
 def last_good(store: Store) -> int | None:
     """The snapshot of the newest deployment that booted well."""
-    return next(iter(proven(store)), None)
+    return next(iter(_good_entries(store)), None)
 
 
-def proven(store: Store) -> tuple[int, ...]:
-    """Snapshots whose deployment was marked good after a boot, the newest deployment first, each once."""
+def proven(store: Store, snapshots: Iterable[Snapshot]) -> tuple[int, ...]:
+    """Snapshots that booted well: those still deployed first, by the newest deployment, then by when it was seen."""
+    earlier = sorted((item for item in snapshots if item.proven), key=lambda item: item.proven, reverse=True)
+    return tuple(dict.fromkeys([*_good_entries(store), *(item.id for item in earlier)]))
+
+
+def note_proven(store: Store) -> None:
+    """Write into the metadata of snapshots that they booted well, before the entries that say so are collected."""
+    for number in _good_entries(store):
+        item = store.by_number(number)
+        if item is not None and not item.proven:
+            store.update(replace(item, proven=now()))
+
+
+def _good_entries(store: Store) -> list[int]:
     numbers = sorted((entry.number for entry in store.entries() if entry.state == "good"), reverse=True)
     found = [_snapshot_of(store, number) for number in numbers]
-    return tuple(dict.fromkeys(number for number in found if number is not None))
+    return list(dict.fromkeys(number for number in found if number is not None))
 
 
 def protected(store: Store, snapshots: Iterable[Snapshot]) -> dict[int, str]:

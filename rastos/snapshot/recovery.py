@@ -52,6 +52,9 @@ def _drop(folder: Path, name: str) -> None:
 
 def collect(store: Store, *, keep_kernels: frozenset[str]) -> None:
     """Remove what retention no longer keeps and what no entry names: entry, deployment and kernel in lockstep."""
+    from .protection import note_proven
+
+    note_proven(store)
     entries = store.entries()
     keep = {entry.number for entry in [entry for entry in entries if entry.state != "bad"][-KEEP:]}
     good = [entry.number for entry in entries if entry.state == "good"]

@@ -58,7 +58,7 @@ def plan_prune(store: Store, schedule: Schedule, sizes: Mapping[int, Sizes] | No
     every = store.snapshots()
     stays = protected(store, every)
     rules, heads = _branches(store, schedule, every)
-    good = proven(store)
+    good = proven(store, every)
     groups: dict[int, list[Snapshot]] = {}
     for item in every:
         groups.setdefault(heads[item.id], []).append(item)

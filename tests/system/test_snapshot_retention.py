@@ -162,6 +162,18 @@ def test_the_proven_ones_stay_by_count(store: Store) -> None:
     assert flaws(store) == [] and examine(store) == ()
 
 
+def test_what_booted_well_is_remembered_beyond_its_deployment(store: Store) -> None:
+    deployed(store, 0, good=True)
+    for number in range(6):
+        create_snapshot(store, number, "x")
+        deployed(store, number + 1, good=number > 2)
+    assert 1 not in [item.number for item in store.deployments()]
+    assert store.snapshot(0).proven
+    assert [item.id for item in store.snapshots() if item.proven] == [0, 4, 5]
+    plan = plan_prune(store, parse_schedule("good=4"))
+    assert [item.snapshot for item in plan.verdicts if item.keep] == [0, 4, 5, 6]
+
+
 def test_space_that_has_to_be_free_takes_the_oldest_and_never_what_stays(store: Store, tmp_path: Path) -> None:
     deployed(store, 0, good=True)
     one = blob(store, 0, a=60)
