@@ -87,6 +87,7 @@ def test_sizes_are_what_deleting_frees(store: Store, tmp_path: Path) -> None:
     assert own(store, tmp_path) == {0: 0, 1: 0, 4: 8}
     assert freed(store, 1) == 0
     assert own(store, tmp_path) == {0: 0, 4: 12}
+    assert own(store, tmp_path / "nothing known") == {0: 0, 4: 12}
     assert freed(store, 4) == 12
 
 
