@@ -167,11 +167,36 @@ def run_in_root(
     log: Path | None = None,
     what: str = "",
     user: int | None = None,
+    sealed: bool = False,
 ) -> Completed:
     """Run a program inside `root` in its own PID, IPC and UTS namespaces (and network, unless `network`).
 
     `user`: as that user and group id, with no other groups and no way to more privileges (PR_SET_NO_NEW_PRIVS).
+    `sealed`: as root, but without the means to change the machine: see `argv_in_root`.
     Nothing it starts outlives it: the PID namespace dies with its first process. Expects `system_mounts(root)`.
+    """
+    command = argv_in_root(root, argv, network=network, user=user, sealed=sealed)
+    return run(command, env=env, stdin=stdin, check=check, on_line=on_line, timeout=timeout, log=log, what=what)
+
+
+# what a program in another root has no business with: mounting, device nodes, modules, ports, reboot, clock, network, log
+_WITHHELD = "sys_admin,mknod,sys_module,sys_rawio,sys_boot,sys_time,net_admin,syslog,mac_admin,mac_override"
+# the parts of /proc that act on the machine (proc(5)): to be read only
+_SEAL = """root=$1; shift
+for name in sys sysrq-trigger irq bus fs; do
+	[ ! -e "$root/proc/$name" ] || mount -o bind,ro "$root/proc/$name" "$root/proc/$name" || exit 125
+done
+exec "$@"
+"""
+
+
+def argv_in_root(
+    root: Path, argv: Sequence[str | Path], *, network: bool = False, user: int | None = None, sealed: bool = False
+) -> list[str | Path]:
+    """The command that runs a program inside `root`, as `run_in_root` does it.
+
+    `sealed`: /proc/sys and its like can't be written, and the capabilities to mount, to make device nodes, to load
+    modules, to set the clock or the network are gone for good (capabilities(7), bounding set).
     """
     private_mounts()
     isolation = ["--fork", "--pid", "--kill-child", "--ipc", "--uts", "--mount-proc=" + os.fspath(root / "proc")]
@@ -183,5 +208,7 @@ def run_in_root(
         # dies with us
         changing = ["unshare", "--fork", "--kill-child", "--", "setpriv", "--no-new-privs", "--inh-caps=-all", "--"]
         changing += ["chroot", f"--userspec=+{user}:+{user}", "--groups=", root]
-    command = ["unshare", *isolation, "--", *changing, *argv]
-    return run(command, env=env, stdin=stdin, check=check, on_line=on_line, timeout=timeout, log=log, what=what)
+    if sealed:
+        withheld = ",".join(f"-{name}" for name in _WITHHELD.split(","))
+        changing = ["sh", "-c", _SEAL, "sh", root, "setpriv", f"--bounding-set={withheld}", "--", *changing]
+    return ["unshare", *isolation, "--", *changing, *argv]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .bootfacts import ImageKernel, image_kernel
     from .image import Image, ImagePlan, create_image, plan_image
     from .inspect import Inspection, inspect_image
+    from .newroot import RootPlan, create_root, plan_root
     from .open import OpenImage, open_image
     from .profiles import ImageProfile, image_profiles, is_public_key, load_image_profile, parse_size
     from .vm.accelerator import Accelerator, probe_accelerator
@@ -19,6 +20,7 @@ _HOMES = {
     "bootfacts": ("ImageKernel", "image_kernel"),
     "image": ("Image", "ImagePlan", "create_image", "plan_image"),
     "inspect": ("Inspection", "inspect_image"),
+    "newroot": ("RootPlan", "create_root", "plan_root"),
     "open": ("OpenImage", "open_image"),
     "profiles": ("ImageProfile", "image_profiles", "load_image_profile", "parse_size", "is_public_key"),
     "vm.accelerator": ("Accelerator", "probe_accelerator"),
@@ -32,7 +34,9 @@ __all__ = [
     "ImageProfile",
     "Inspection",
     "OpenImage",
+    "RootPlan",
     "create_image",
+    "create_root",
     "image_kernel",
     "image_profiles",
     "inspect_image",
@@ -41,6 +45,7 @@ __all__ = [
     "open_image",
     "parse_size",
     "plan_image",
+    "plan_root",
     "probe_accelerator",
 ]
 

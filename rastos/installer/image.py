@@ -29,6 +29,7 @@ from rastos.package import (
     Channel,
     Decide,
     Facts,
+    LocalPackage,
     LocalRepository,
     Lockfile,
     Manifest,
@@ -45,7 +46,9 @@ from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deplo
 from .bootloader import install_bootloader
 from .filesystem import make_esp, make_root
 from .initprogram import init_package
+from .machine_project import project_of, write_project
 from .open import MANIFEST, OPTIONS, check_unused, image_lock
+from .own_package import own_package
 from .partition import Layout, plan_layout, write_layout
 from .profiles import ImageProfile
 from .system import configure_system
@@ -69,6 +72,7 @@ class ImagePlan:
     cached: bool
     policy: TransactionPolicy = field(default_factory=TransactionPolicy)
     secure_boot: SecureBootKey | None = None
+    project: str = ""  # packages.toml of the machine itself
 
     def manifest(self) -> dict[str, Any]:
         """What the image holds, whoever made it and wherever it goes; kept inside it as image.json."""
@@ -122,6 +126,46 @@ def plan_image(
 
     Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
     """
+    kernel, packages = packages_of(
+        profile, manifest, channels, repository, cache=cache, progress=progress, lock=lock, decide=decide
+    )
+    digests = {key: package.file.sha256 for key, package in packages.locked.items()}
+    contents = "\n".join(
+        f"{record.name} {record.version} {record.channel} {digests.get(record.name, record.sha256)}"
+        for record in packages.records
+    )
+    described = repr(replace(profile, path=Path()))
+    # the rules, and how channels convert packages, decide which files come out as well
+    made = repr((policy_of(manifest), [getattr(channel, "conversion", "") for channel in channels]))
+    project = project_of(manifest, channels) if profile.rastos else ""
+    signed = (secure_boot.fingerprint,) if secure_boot else ()
+    key = digest_of(VERSION, described, contents, kernel.sha256, made, project, *signed)
+    layout = plan_layout(profile.size, profile.esp, seed=key)
+    if packages.installed_size > layout.root.size:
+        raise UserError(
+            f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
+            next_step="make the image larger: --size",
+        )
+    place = _cached(cache, key, profile.format)
+    cached = place.is_file()
+    policy = policy_of(manifest)
+    return ImagePlan(
+        profile, packages, kernel.name, kernel.version, layout, output, key, cached, policy, secure_boot, project
+    )
+
+
+def packages_of(
+    profile: ImageProfile,
+    manifest: Manifest,
+    channels: Sequence[Channel],
+    repository: LocalRepository,
+    *,
+    cache: Path,
+    progress: Progress,
+    lock: Lockfile | None = None,
+    decide: Decide | None = None,
+) -> tuple[LocalPackage, Plan]:
+    """The kernel of a profile, and the plan that brings all of its packages into an empty tree. UserError as `plan_image`."""
     name = profile.kernel if repository.find(profile.kernel) else f"linux-rastos-{profile.kernel}"
     kernel = repository.find(name)
     if kernel is None:
@@ -132,38 +176,26 @@ def plan_image(
             + (f"; built: {', '.join(built)}" if built else ""),
         )
     init = init_package(repository, cache)
+    own = (own_package(repository, cache, kind=_kind(manifest)),) if profile.rastos else ()
     nowhere = target_for(cache / "images" / "empty-root", cache, immutable=True)
     facts = Facts(host=profile.hostname, profile=profile.name, arch=nowhere.arch)
     packages = plan_change(
         nowhere,
         channels,
-        Change(install=tuple(dict.fromkeys((*profile.packages, name, init)))),
+        Change(install=tuple(dict.fromkeys((*profile.packages, name, init, *own)))),
         progress,
         manifest=manifest,
         declared=manifest.declared(profile.sets, facts),
         decide=decide,
         lock=lock,
     )
-    digests = {key: package.file.sha256 for key, package in packages.locked.items()}
-    contents = "\n".join(
-        f"{record.name} {record.version} {record.channel} {digests.get(record.name, record.sha256)}"
-        for record in packages.records
-    )
-    described = repr(replace(profile, path=Path()))
-    # the rules, and how channels convert packages, decide which files come out as well
-    made = repr((policy_of(manifest), [getattr(channel, "conversion", "") for channel in channels]))
-    signed = (secure_boot.fingerprint,) if secure_boot else ()
-    key = digest_of(VERSION, described, contents, kernel.sha256, made, *signed)
-    layout = plan_layout(profile.size, profile.esp, seed=key)
-    if packages.installed_size > layout.root.size:
-        raise UserError(
-            f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
-            next_step="make the image larger: --size",
-        )
-    place = _cached(cache, key, profile.format)
-    cached = place.is_file()
-    policy = policy_of(manifest)
-    return ImagePlan(profile, packages, name, kernel.version, layout, output, key, cached, policy, secure_boot)
+    return kernel, packages
+
+
+def _kind(manifest: Manifest) -> str:
+    """What packages are called like: the kind of the manifest's channels, or the host's own."""
+    kinds = {spec.kind for spec in manifest.channels.values()} - {"local"}
+    return min(kinds) if kinds else "debian" if Path("/etc/debian_version").is_file() else "pacman"
 
 
 def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, progress: Progress) -> Image:
@@ -226,6 +258,8 @@ def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path,
             apply_plan(target, channels, plan.packages, clock.progress, policy=plan.policy)
         with clock.phase("configure the system"):
             configure_system(session.tree, profile, layout.esp)
+            if plan.project:
+                write_project(session.tree, plan.project)
             install_bootloader(esp, session.tree, plan.secure_boot)
         with clock.phase("first snapshot"):
             snapshot = session.commit(f"first system, profile {profile.name}")

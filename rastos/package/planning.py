@@ -44,15 +44,18 @@ def plan_change(
     decide: Decide | None = None,
     offline: bool = False,
     lock: Lockfile | None = None,
+    installed: Mapping[str, PackageRecord] | None = None,
 ) -> Plan:
     """What a change comes to. UserError lists everything that stands against it; nothing is written.
+
+    `installed`: planned as if the tree had these packages, and not those it has.
 
     With `lock` only its packages can come, and those of local channels that it doesn't name.
 
     `declared` brings its packages, their constraints and reasons along. `decide` answers what neither manifest nor
     packagers decide; without it such a question is an error that says what to write into the manifest.
     """
-    installed = read_local(target.database)
+    installed = read_local(target.database) if installed is None else installed
     # what was being unpacked when libalpm died is completed by the next change
     torn = tuple(name for name in torn_packages(target.database) if name not in (*change.remove, *installed))
     wanted = (*change.declared, *(item.target for item in declared))

@@ -24,15 +24,32 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What was asked of a snapshot beyond its parent: what a rebase onto a changed parent asks again, in this order."""
+    """What was asked of a snapshot beyond its parent: what a rebase onto a changed parent asks again, in this order.
+
+    `network`: its commands had it. `files`: files were changed by hand too, which nothing but the files themselves tells.
+    """
 
     install: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     upgrade: bool = False
     commands: tuple[tuple[str, ...], ...] = ()
+    network: bool = False
+    files: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.install or self.remove or self.upgrade or self.commands)
+        return bool(self.install or self.remove or self.upgrade or self.commands or self.files)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Intent:
+        """From a record; what is not there is not asked. TypeError: it is not what rastos writes."""
+        return cls(
+            _names(value.get("install", ())),
+            _names(value.get("remove", ())),
+            bool(value.get("upgrade")),
+            tuple(_names(command) for command in value.get("commands", ())),
+            bool(value.get("network")),
+            bool(value.get("files")),
+        )
 
     def then(self, later: Intent) -> Intent:
         """Both in one: what a snapshot asks of its grandparent once the parent between them is gone."""
@@ -41,6 +58,8 @@ class Intent:
             (*(name for name in self.remove if name not in (*later.install, *later.remove)), *later.remove),
             self.upgrade or later.upgrade,
             (*self.commands, *later.commands),
+            self.network or later.network,
+            self.files or later.files,
         )
 
 
@@ -49,8 +68,9 @@ class Snapshot:
     """One node of the tree. `id` is never reused; `created` is ISO 8601 UTC; `kernel` the release it boots, or "".
 
     `pinned`: retention never takes it. `stamps`: versions of the state its programs write ("postgresql", "15").
-    `origin`: the uuid of the snapshot it was received from, on another machine. `proven`: when a boot of it was first seen
-    to have gone well, "" if never.
+    `origin`: the uuid of the snapshot it was received from, on another machine. `succeeds`: the snapshot whose place it
+    took, with its name and tags: it was made from it by a rebase, or by a change of a whole branch. `proven`: when a boot
+    of it was first seen to have gone well, "" if never.
     """
 
     id: int
@@ -69,6 +89,7 @@ class Snapshot:
     pinned: bool = False
     stamps: tuple[tuple[str, str], ...] = ()
     origin: str = ""
+    succeeds: int | None = None
     proven: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -88,7 +109,7 @@ class Snapshot:
         datetime.fromisoformat(known["created"])
         delta, intent, tags, stamps = (known.get(key) for key in ("delta", "intent", "tags", "stamps"))
         known["delta"] = Delta(**{key: _names(delta.get(key, ())) for key in DELTA_KEYS}) if delta else NO_DELTA
-        known["intent"] = _intent(intent) if intent else NO_INTENT
+        known["intent"] = Intent.from_json(intent) if intent else NO_INTENT
         known["tags"] = _names(tags) if tags else ()
         known["stamps"] = tuple((str(name), str(version)) for name, version in stamps) if stamps else ()
         known["pinned"] = bool(known.get("pinned"))
@@ -109,7 +130,7 @@ class Snapshot:
         """From the index, which only rastos writes: nothing is checked but what its reading checks by itself."""
         delta, intent = value.get("delta"), value.get("intent")
         value["delta"] = Delta(**{key: tuple(delta[key]) for key in DELTA_KEYS}) if delta else NO_DELTA
-        value["intent"] = _intent(intent) if intent else NO_INTENT
+        value["intent"] = Intent.from_json(intent) if intent else NO_INTENT
         for key, item in value.items():
             if isinstance(item, list):
                 value[key] = tuple(tuple(part) if isinstance(part, list) else part for part in item)
@@ -133,16 +154,12 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(map(str, value))
 
 
-def _intent(value: dict[str, Any]) -> Intent:
-    commands = tuple(_names(command) for command in value.get("commands", ()))
-    return Intent(
-        _names(value.get("install", ())), _names(value.get("remove", ())), bool(value.get("upgrade")), commands
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A snapshot made bootable: its own /etc and boot entry. `etc` says how its /etc came about."""
+    """A snapshot made bootable: its own /etc and boot entry. `etc` says how its /etc came about.
+
+    `trial`: it was to boot once, and not again unless somebody keeps it.
+    """
 
     number: int
     snapshot: int
@@ -151,6 +168,7 @@ class Deployment:
     kernel: str
     etc: str
     conflicts: tuple[str, ...] = ()
+    trial: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As written to deployment.json."""

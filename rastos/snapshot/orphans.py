@@ -189,7 +189,7 @@ def _foreign(store: Store) -> Iterator[Finding]:
             yield Finding("foreign", "name", name, "rastos did not make it; it stays")
     for folder in ("snapshots", "deployments"):
         for name in sorted(os.listdir(store.top / folder)):
-            if not name.removeprefix(".new-").isdigit():
+            if not name.isdigit() and not name.startswith(".new-"):
                 yield Finding("foreign", "name", f"{folder}/{name}", "rastos did not make it; it stays")
     for facts in subvolume.listed(store.top):
         if not _expected(facts.path):
@@ -202,8 +202,12 @@ def _expected(path: str) -> bool:
         return True
     if parts[0] == "state":  # what lies below belongs to the system: systemd makes subvolumes in /var itself
         return True
-    kind = {"snapshots": "tree", "deployments": "etc"}.get(parts[0])
-    return len(parts) == 3 and parts[2] == kind and parts[1].removeprefix(".new-").isdigit()
+    if len(parts) < 2 or parts[0] not in ("snapshots", "deployments"):
+        return False
+    if parts[1].startswith(".new-"):
+        return True
+    # beside a tree lie the /etc and the state kept with it; within a tree or an /etc there is no subvolume
+    return parts[1].isdigit() and len(parts) > 2 and (len(parts) == 3 or parts[2] not in ("tree", "etc"))
 
 
 def mend(store: Store, finding: Finding) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from rastos.errors import IntegrityError
-from rastos.host import read_json
 
 from .metadata import Snapshot, now
+from .session_record import read_record, session_folders
 from .store import Store
 
 
@@ -46,7 +45,7 @@ def _good_entries(store: Store) -> list[int]:
 def protected(store: Store, snapshots: Iterable[Snapshot]) -> dict[int, str]:
     """Snapshot id → why it stays, in words that follow "it"."""
     why: dict[int, str] = {item.id: "is pinned" for item in snapshots if item.pinned}
-    for number, base in kept_sessions(store).items():
+    for number, base in session_bases(store).items():
         why[base] = f"is what session {number} works on"
     good, following, booted = last_good(store), next_deployment(store), booted_snapshot(store)
     if good is not None:
@@ -72,7 +71,7 @@ def marks_of(store: Store) -> dict[str, tuple[int, ...]]:
     return {
         **{word: () if number is None else (number,) for word, number in single.items()},
         "bad": tuple(sorted(number for number in failed - well if number is not None)),
-        "session": tuple(sorted(set(kept_sessions(store).values()))),
+        "session": tuple(sorted(set(session_bases(store).values()))),
     }
 
 
@@ -93,14 +92,16 @@ def _fallback(store: Store, following: tuple[int, int]) -> int | None:
     return None
 
 
-def kept_sessions(store: Store) -> dict[str, int]:
-    """Session → the snapshot it was begun on."""
+def session_bases(store: Store) -> dict[str, int]:
+    """Session, by name or key → the snapshot it was begun on."""
     found: dict[str, int] = {}
-    folder = store.top / "sessions"
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        base = _record(path).get("base")
-        if isinstance(base, int):
-            found[path.stem] = base
+    for folder in session_folders(store):
+        try:
+            record = read_record(folder)
+        except IntegrityError:
+            continue
+        if record is not None and record.base is not None:
+            found[record.name or record.key] = record.base
     return found
 
 
@@ -109,11 +110,3 @@ def _snapshot_of(store: Store, deployment: int) -> int | None:
         return store.deployment(deployment).snapshot
     except (IntegrityError, OSError, KeyError, TypeError):
         return None
-
-
-def _record(path: Path) -> dict[str, object]:
-    try:
-        value = read_json(path)
-    except (IntegrityError, OSError):
-        return {}
-    return value if isinstance(value, dict) else {}

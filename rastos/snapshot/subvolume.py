@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import Any
 import btrfsutil
 
 from rastos.errors import HostError
+
+FS_INFO = 0x8400941F  # _IOR(BTRFS_IOCTL_MAGIC, 31, struct btrfs_ioctl_fs_info_args), linux/btrfs.h
 
 
 def create(path: Path) -> None:
@@ -47,6 +51,22 @@ def is_btrfs_subvolume(path: Path) -> bool:
 def identity(path: Path) -> str:
     """The subvolume's UUID: it stays the same under every name."""
     return bytes(_call(btrfsutil.subvolume_info, path, os.fspath(path)).uuid).hex()
+
+
+def file_system(path: Path) -> str:
+    """The id of the btrfs that a path lies on, as /sys/fs/btrfs names it (btrfs-ioctl(2), BTRFS_IOC_FS_INFO)."""
+    answer = bytearray(1024)  # struct btrfs_ioctl_fs_info_args: max_id, num_devices, fsid, ...
+    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(number, FS_INFO, answer)
+    finally:
+        os.close(number)
+    return str(uuid.UUID(bytes=bytes(answer[16:32])))
+
+
+def generation(path: Path) -> int:
+    """The transaction that changed the subvolume last, as far as it is committed."""
+    return int(_call(btrfsutil.subvolume_info, path, os.fspath(path)).generation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +112,30 @@ def _facts(path: str, info: Any) -> Facts:
         info.otime,
         info.otransid,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a subvolume is to `btrfs send`, UUIDs in hex ("" where none): `received` is the one it was sent as, `changed`
+    the transaction of its last change, `sent_changed` that of the one it was received from."""
+
+    uuid: str
+    received: str
+    parent: str
+    changed: int
+    sent_changed: int
+
+    @property
+    def sent_as(self) -> str:
+        """The UUID a stream of it carries, the same on every machine that has it."""
+        return self.received or self.uuid
+
+
+def identities(path: Path) -> Identity:
+    """The UUIDs and transactions of a subvolume (btrfs-subvolume(8), show)."""
+    found = _call(btrfsutil.subvolume_info, path, os.fspath(path))
+    words = [bytes(item).hex().strip("0") and bytes(item).hex() for item in (found.received_uuid, found.parent_uuid)]
+    return Identity(bytes(found.uuid).hex(), words[0], words[1], int(found.ctransid), int(found.stransid))
 
 
 def delete(path: Path) -> None:

@@ -21,9 +21,9 @@ PUBLISH = "publish"
 def publish(store: Store, intent: Intent, numbers: Sequence[int]) -> None:
     """Give complete snapshots their names. The commit point is the record: before it none is there, after it all are."""
     store.sync()
-    faults.reached("publish.synced")
+    faults.reached("copies.synced")
     intent.record(PUBLISH, snapshots=list(numbers))
-    faults.reached("publish.recorded")
+    faults.reached("copies.recorded")
     _name(store, numbers)
 
 
@@ -32,7 +32,7 @@ def _name(store: Store, numbers: Sequence[int]) -> None:
         building = store.top / "snapshots" / f".new-{number}"
         if building.is_dir():
             os.rename(building, store.snapshot_path(number))
-            faults.reached("publish.named")
+            faults.reached("copies.named")
     store.sync()
 
 

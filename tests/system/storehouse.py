@@ -47,7 +47,7 @@ def fill(tree: Path, *, release: str = "6.1-test", kernel: bytes = b"kernel one"
         f"usr/lib/modules/{release}/config": b"CONFIG_MODULES=y\nCONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\n",
         "usr/lib/rastos/init": b"#!init",
         "usr/lib/rastos/initramfs": b"#!initramfs",
-        "usr/lib/sysimage/pacman/local/base-1.0-1/desc": b"%NAME%\nbase\n",
+        "usr/lib/sysimage/pacman/local/base-1.0-1/desc": b"%NAME%\nbase\n\n%VERSION%\n1.0-1\n\n",
         "etc/hostname": b"test\n",
         "etc/machine-id": b"",
         "etc/app.conf": b"one\n",

@@ -14,7 +14,7 @@ from rastos.cli.package.changing import Changing, described
 
 if TYPE_CHECKING:
     from rastos.package import Channel, History, PackageChange, Plan, Result, Target
-    from rastos.snapshot import Session, Snapshot, Store, SwapPlace
+    from rastos.snapshot import Intent, Session, Snapshot, Store, SwapPlace
 
 
 STATE = "state"  # of a store: the parent of its var
@@ -107,7 +107,7 @@ class ImageChange(CopiedChange):
     def finish(self, plan: Plan | None = None, result: Result | None = None) -> None:
         """Commit the session, and deploy its snapshot."""
         assert self.session is not None
-        made = self.session.commit(described(self.packages))
+        made = self.session.commit(described(self.packages), intent=_intent(self.packages))
         self.stack.close()
         self.target = self.tree
         self.app.out.say(f"snapshot {made.id}, child of {self.base.id}: {made.description}")
@@ -166,6 +166,16 @@ def image_change(
         history.end(last[0].number, "done", deployment=current.number)
     log = store.top / STATE
     return ImageChange(app, target, log, command, manifest, store=store, base=base, no_deploy=no_deploy)
+
+
+def _intent(packages: Sequence[PackageChange]) -> Intent:
+    """What a rebase asks again: packages asked for by name, and those taken out."""
+    from rastos.snapshot import Intent
+
+    came = [item.name for item in packages if item.action == "install" and item.reason == "explicit"]
+    went = [item.name for item in packages if item.action == "remove"]
+    newer = any(item.action == "upgrade" for item in packages)
+    return Intent(tuple(came), tuple(went), newer and not came)
 
 
 def image_history(store: Store) -> History:

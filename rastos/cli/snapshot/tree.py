@@ -126,6 +126,7 @@ def show(app: Application, reference: str, image: Path | None, as_json: bool) ->
         item = store.snapshot(reference)
         every = store.snapshots()
         deployments = [found.number for found in store.readable_deployments() if found.snapshot == item.id]
+        kernels = kernels_in(store.tree(item.id))
         children = [found.id for found in every if found.parent == item.id]
         stays = protected(store, every).get(item.id, "")
         sizes = known_sizes(store, app.config.cache).get(item.id)
