@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from types import NoneType
@@ -52,10 +53,12 @@ class Intent:
         )
 
     def then(self, later: Intent) -> Intent:
-        """Both in one: what a snapshot asks of its grandparent once the parent between them is gone."""
+        """Both as one: what was installed and then removed is not installed, and the reverse."""
+        install = [name for name in self.install if _package(name) not in later.remove]
+        remove = [name for name in self.remove if name not in {_package(text) for text in later.install}]
         return Intent(
-            (*(name for name in self.install if name not in (*later.remove, *later.install)), *later.install),
-            (*(name for name in self.remove if name not in (*later.install, *later.remove)), *later.remove),
+            tuple(dict.fromkeys((*install, *later.install))),
+            tuple(dict.fromkeys((*remove, *later.remove))),
             self.upgrade or later.upgrade,
             (*self.commands, *later.commands),
             self.network or later.network,
@@ -146,6 +149,11 @@ _DEFAULTS: dict[str, Any] = {
     if item.default is not MISSING or item.default_factory is not MISSING
 }
 _KINDS: dict[str, type | tuple[type, ...]] = {"id": int, "uuid": str, "parent": (int, NoneType), "created": str}
+
+
+def _package(target: str) -> str:
+    """The package a target names: `channel/name>=1` is name."""
+    return re.split(r"[<>=]", target.rpartition("/")[2], maxsplit=1)[0]
 
 
 def _names(value: Any) -> tuple[str, ...]:

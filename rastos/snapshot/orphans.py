@@ -27,7 +27,18 @@ from .tree import circles
 Severity = Literal["broken", "left over", "foreign"]
 # what lies at the top level of a store
 OURS = frozenset(
-    {"snapshots", "deployments", "sessions", "journal", "state", "store.json", "snapshots.index", "image.json"}
+    {
+        "snapshots",
+        "deployments",
+        "sessions",
+        "receiving",
+        "journal",
+        "state",
+        "store.json",
+        "bad.json",
+        "snapshots.index",
+        "image.json",
+    }
 )
 CLOCK = timedelta(days=1)  # how far ahead a time may be before it is worth a word
 
