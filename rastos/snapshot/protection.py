@@ -10,6 +10,7 @@ from rastos.errors import IntegrityError
 from .metadata import Snapshot, now
 from .session_record import read_record, session_folders
 from .store import Store
+from .verdicts import bad_snapshots
 
 
 def booted_snapshot(store: Store) -> int | None:
@@ -62,15 +63,12 @@ def protected(store: Store, snapshots: Iterable[Snapshot]) -> dict[int, str]:
 
 
 def marks_of(store: Store) -> dict[str, tuple[int, ...]]:
-    """What is said of snapshots in listings: booted, next, good (the last one), bad (out of tries), session."""
-    entries = store.entries()
+    """What is said of snapshots in listings: booted, next, good (the last one), bad (never came up), session."""
     following = next_deployment(store)
-    failed = {_snapshot_of(store, entry.number) for entry in entries if entry.state == "bad"}
-    well = {_snapshot_of(store, entry.number) for entry in entries if entry.state == "good"}
     single = {"booted": booted_snapshot(store), "next": following[1] if following else None, "good": last_good(store)}
     return {
         **{word: () if number is None else (number,) for word, number in single.items()},
-        "bad": tuple(sorted(number for number in failed - well if number is not None)),
+        "bad": tuple(sorted(bad_snapshots(store))),
         "session": tuple(sorted(set(session_bases(store).values()))),
     }
 

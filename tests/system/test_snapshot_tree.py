@@ -388,9 +388,9 @@ def _killed(folder: Path, operation: str, step: str) -> None:
     [
         ("copy.copied", False),
         ("copy.described", False),
-        ("publish.synced", False),
-        ("publish.recorded", True),
-        ("publish.named", True),
+        ("copies.synced", False),
+        ("copies.recorded", True),
+        ("copies.named", True),
     ],
 )
 def test_a_cloned_tree_is_there_whole_or_not_at_all(tmp_path: Path, step: str, made: bool) -> None:

@@ -120,7 +120,7 @@ def show(app: Application, reference: str, image: Path | None, as_json: bool) ->
 
     ID is a number, a name, a tag, the first letters of the uuid, or one of: latest, next, booted, good.
     """
-    from rastos.snapshot import kernels_in, known_sizes, protected
+    from rastos.snapshot import bad_snapshots, kernels_in, known_sizes, protected
 
     with opened_store(app, image, writable=False, purpose="show a snapshot") as store:
         item = store.snapshot(reference)
@@ -131,8 +131,9 @@ def show(app: Application, reference: str, image: Path | None, as_json: bool) ->
         stays = protected(store, every).get(item.id, "")
         sizes = known_sizes(store, app.config.cache).get(item.id)
         kernels = kernels_in(store.tree(item.id))
+        bad = bad_snapshots(store).get(item.id)
     if as_json:
-        more = {"deployments": deployments, "children": children, "sizes": sizes, "kernels": kernels}
+        more = {"deployments": deployments, "children": children, "sizes": sizes, "kernels": kernels, "bad": bad}
         app.out.json({**item.to_json(), **more})
         return
     rows: list[tuple[str, object]] = [
@@ -142,6 +143,7 @@ def show(app: Application, reference: str, image: Path | None, as_json: bool) ->
         ("children", ", ".join(map(str, children))),
         ("data", f"{render.size(sizes.exclusive)} own of {render.size(sizes.total)}" if sizes else ""),
         ("stays", f"it {stays}" if stays else ""),
+        ("bad", bad.why if bad else ""),
     ]
     for name, value in rows:
         if value != "":
@@ -163,6 +165,8 @@ def _described(item: Snapshot) -> list[tuple[str, object]]:
         ("origin", item.origin),
         ("parent", "none" if item.parent is None else item.parent),
         ("created", f"{item.created} ({render.age(item.created)})"),
+        ("succeeds", "" if item.succeeds is None else item.succeeds),
+        ("proven", item.proven),
         ("kernel", item.kernel),
         ("packages", f"{item.packages} (digest {item.package_digest[:16]})"),
         ("asked for", "; ".join(asked)),
