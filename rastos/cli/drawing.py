@@ -150,7 +150,7 @@ def _facts(tree: Tree, row: Row, sizes: Mapping[int, Sizes]) -> list[str]:
     facts = [item.delta.words(), age(item.created), kernel]
     if sizes:
         found = sizes.get(item.id)
-        facts.append(f"{size(found.exclusive)} own of {size(found.total)}" if found else "")
+        facts.append(f"{size(found.exclusive)} own + {size(found.shared)} shared" if found else "")
     return facts
 
 

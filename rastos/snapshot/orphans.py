@@ -161,7 +161,7 @@ def _wrong(store: Store, entry: EntryName) -> str:
 
 
 def _read(store: Store, entry: EntryName) -> dict[str, str]:
-    return parse_entry(store.esp.read(f"{ENTRIES}/{entry.name}").decode(errors="replace"))
+    return parse_entry(store.esp.read_all(ENTRIES).get(entry.name, b"").decode(errors="replace"))
 
 
 def _started(values: dict[str, str]) -> int | None:

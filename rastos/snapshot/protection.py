@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rastos.errors import IntegrityError
 
+from . import subvolume
 from .metadata import Snapshot, now
 from .session_record import read_record, session_folders
 from .store import Store
@@ -60,6 +61,16 @@ def protected(store: Store, snapshots: Iterable[Snapshot]) -> dict[int, str]:
     if booted is not None:
         why[booted] = f"is running (deployment {store.booted})"
     return why
+
+
+def foreign_inside(store: Store) -> dict[int, str]:
+    """Snapshot id → a subvolume in its tree that rastos did not make: it would go with the snapshot."""
+    found: dict[int, str] = {}
+    for facts in subvolume.listed(store.top):
+        parts = facts.path.split("/")
+        if len(parts) > 3 and parts[0] == "snapshots" and parts[2] == "tree" and parts[1].isdigit():
+            found[int(parts[1])] = f"holds a subvolume that rastos did not make (/{'/'.join(parts[3:])})"
+    return found
 
 
 def marks_of(store: Store) -> dict[str, tuple[int, ...]]:

@@ -78,7 +78,7 @@ def test_a_tree_is_made_looked_at_and_cut_back(typed: Typed, store: Store) -> No
     assert [item["id"] for item in typed("list", "--tag", "checkpoint", "--json")] == [1, 5]
     nodes = {item["id"]: item for item in typed("tree", "--json", "--sizes")}
     assert nodes[0]["marks"] == ["next", "good"] and nodes[2]["children"] == [3]
-    assert set(nodes[1]["sizes"]) == {"total", "new", "exclusive"}
+    assert set(nodes[1]["sizes"]) == {"total", "new", "exclusive", "shared"}
     assert [item["id"] for item in typed("tree", "web", "--json")] == [2, 3]
     shown = typed("show", "web")
     assert "ask Ann" in shown and "children  3" in shown

@@ -27,10 +27,12 @@ from rastos.snapshot import (
     difference,
     examine,
     mend,
+    parse_schedule,
     path_log,
     plan_clone_tree,
     plan_copy,
     plan_delete,
+    plan_prune,
     plan_reparent,
     reparent,
     subvolume,
@@ -279,6 +281,21 @@ def test_doctor_looks_in_every_direction_and_never_touches_what_is_foreign(store
     assert (store.top / "backup").is_dir() and (store.top / "snapshots/notes.txt").read_text() == "mine"
     assert flaws(store) == []
     assert fresh.deployment(1).snapshot == 0
+
+
+def test_a_subvolume_of_somebody_else_does_not_go_with_a_snapshot(store: Store) -> None:
+    with create_session(store, 0, "test") as session:
+        subvolume.create(session.tree / "srv/theirs")
+        (session.tree / "srv/theirs/file").write_text("x")
+        session.commit("nested")
+    with pytest.raises(UserError, match="did not make") as caught:
+        plan_delete(store, 1)
+    assert "btrfs subvolume delete" in caught.value.next_step
+    (finding,) = examine(store)
+    assert (finding.severity, finding.where) == ("foreign", "snapshots/1/tree/srv/theirs")
+    plan = plan_prune(store, parse_schedule("last=1"))
+    assert [item.keep for item in plan.verdicts] == [False, True]
+    assert "did not make" in plan.verdicts[1].reasons[0]
 
 
 def test_a_circle_made_by_hand_is_drawn_named_and_cut(store: Store) -> None:

@@ -51,7 +51,6 @@ COMMANDS = {
 
 # what ast, ash, snapper and ostree call it (docs/snapshots.md)
 WORDS = {
-    "new": "clone",
     "del": "delete",
     "rm": "delete",
     "desc": "describe",
@@ -64,13 +63,13 @@ WORDS = {
     "add-branch": "branch",
     "current": "show booted",
     "tree-run": "run --tree",
-    "tree-upgrade": "run --tree --upgrade",
-    "tree-rmpkg": "run --tree --remove NAME",
+    "tree-upgrade": "upgrade --tree",
+    "tree-rmpkg": "remove --tree",
     "tree-sync": "sync",
     "cleanup": "prune",
     "gc": "prune",
     "undeploy": "delete",
-    "fsck": "doctor",
+    "fsck": "verify --all",
     "fixdb": "doctor",
     "undochange": "rollback",
 }

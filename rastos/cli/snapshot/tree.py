@@ -107,7 +107,7 @@ def _node_json(node: Any, sizes: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     shape = {"children": list(node.children), "deployments": list(node.deployments), "marks": list(node.marks)}
-    return {**node.snapshot.to_json(), **shape, "sizes": asdict(sizes) if sizes else None}
+    return {**node.snapshot.to_json(), **shape, "sizes": {**asdict(sizes), "shared": sizes.shared} if sizes else None}
 
 
 @click.command()
@@ -141,7 +141,7 @@ def show(app: Application, reference: str, image: Path | None, as_json: bool) ->
         ("also", ", ".join(found.release for found in kernels if found.release != item.kernel)),
         ("deployments", ", ".join(map(str, deployments)) or "none"),
         ("children", ", ".join(map(str, children))),
-        ("data", f"{render.size(sizes.exclusive)} own of {render.size(sizes.total)}" if sizes else ""),
+        ("data", f"{render.size(sizes.exclusive)} own + {render.size(sizes.shared)} shared" if sizes else ""),
         ("stays", f"it {stays}" if stays else ""),
         ("bad", bad.why if bad else ""),
     ]

@@ -32,7 +32,7 @@ def test_tree_is_drawn_whole() -> None:
         "○ 4  d",
     ]
     assert lines[0].endswith("running  last good  deployment 1")
-    assert "+1 ~1" in lines[1] and "1.0 MiB own of 3.0 MiB" in lines[1]
+    assert "+1 ~1" in lines[1] and "1.0 MiB own + 2.0 MiB shared" in lines[1]
     assert lines[1].endswith("boots next  deployment 2")
     assert lines[2].endswith("failed to boot")
     assert lines[3].endswith("pinned")
