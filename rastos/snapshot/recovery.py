@@ -114,12 +114,14 @@ def needed(store: Store) -> set[int]:
 
 
 def _remember(store: Store) -> None:
-    """Write down what the entries tell, before some of them go: who was found bad, whose programs wrote the state."""
+    """Write down what the entries tell, before some go: what booted well or was found bad, whose programs wrote the state."""
+    from .protection import note_proven
     from .state_written import note_written
     from .verdicts import note_verdicts
 
     note_verdicts(store)
     note_written(store)
+    note_proven(store)
 
 
 def _keep_etc(store: Store, entry: EntryName) -> None:

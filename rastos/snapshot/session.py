@@ -27,7 +27,6 @@ from .session_record import (
     TORN,
     SessionRecord,
     check_session_name,
-    combined,
     kept_session,
     write_record,
 )
@@ -75,7 +74,7 @@ class Session:
                 subvolume.delete(self.folder / TORN)
             raise
         faults.reached("session.worked")
-        self._write(replace(self.record, doing="", intent=combined(self.record.intent, intent)))
+        self._write(replace(self.record, doing="", intent=self.record.intent.then(intent)))
         if kept and undone:
             faults.reached("session.noted")
             subvolume.delete(self.folder / BEFORE)

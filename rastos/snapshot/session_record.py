@@ -68,25 +68,6 @@ class SessionRecord:
         return cls(**known)
 
 
-def combined(first: Intent, then: Intent) -> Intent:
-    """Two intents as one: what was installed and then removed is not installed, and the reverse."""
-    install = [name for name in first.install if _plain(name) not in then.remove]
-    remove = [name for name in first.remove if name not in {_plain(text) for text in then.install}]
-    return Intent(
-        tuple(dict.fromkeys((*install, *then.install))),
-        tuple(dict.fromkeys((*remove, *then.remove))),
-        first.upgrade or then.upgrade,
-        (*first.commands, *then.commands),
-        first.network or then.network,
-        first.files or then.files,
-    )
-
-
-def _plain(target: str) -> str:
-    """The package a target names: `channel/name>=1` is name."""
-    return re.split(r"[<>=]", target.rpartition("/")[2], maxsplit=1)[0]
-
-
 def write_record(folder: Path, record: SessionRecord) -> None:
     """Write it, by atomic replace."""
     write_json(folder / RECORD, record.to_json())

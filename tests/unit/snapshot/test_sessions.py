@@ -11,14 +11,14 @@ from rastos.package import PackageRecord
 from rastos.snapshot.metadata import Intent, Snapshot
 from rastos.snapshot.rebase_files import carry_over, plan_carrying, same
 from rastos.snapshot.recursive import NodeChange, wish
-from rastos.snapshot.session_record import RECORD, SessionRecord, combined, read_record, write_record
+from rastos.snapshot.session_record import RECORD, SessionRecord, read_record, write_record
 
 
 def test_what_was_installed_and_removed_again_is_not_asked_again() -> None:
     first = Intent(("core/strace>=1", "vim"), ("nano",), commands=(("one",),))
-    both = combined(first, Intent(("nano",), ("strace",), True, (("two",),), network=True))
+    both = first.then(Intent(("nano",), ("strace",), True, (("two",),), network=True))
     assert both == Intent(("vim", "nano"), ("strace",), True, (("one",), ("two",)), network=True)
-    assert combined(Intent(), Intent(files=True)).files
+    assert Intent().then(Intent(files=True)).files
 
 
 def test_an_intent_comes_back_as_it_was_written() -> None:
