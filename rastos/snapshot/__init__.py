@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .rollback import plan_rollback
     from .session import Session, create_session, create_snapshot, discard_session, open_session
     from .session_programs import run_in_session, shell_in_session
+    from .session_publish import check_name
     from .session_record import SessionRecord, check_session_name, kept_session, kept_sessions
     from .store import Store
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
@@ -93,6 +94,7 @@ _HOMES = {
         "run_in_session",
         "shell_in_session",
     ),
+    "session_publish": ("check_name",),
     "session_record": (
         "SessionRecord",
         "check_session_name",
@@ -137,6 +139,7 @@ __all__ = [
     "change_many",
     "change_packages",
     "changed_tree",
+    "check_name",
     "check_session_name",
     "create_session",
     "create_snapshot",
