@@ -94,7 +94,8 @@ class Session:
         place of the snapshot it was made from, with its name and tags.
         """
         store = self.store
-        check_name(store, name)
+        if name:
+            check_name(store, name)
         base = self._base_there()
         number = store.take_number("snapshot")
         building = store.top / "snapshots" / f".new-{number}"

@@ -153,7 +153,11 @@ def again(store: Store, operation: str) -> None:
         made = [item for item in store.snapshots() if item.succeeds is not None]
         assert [(item.succeeds, item.name) for item in made] == [(1, "one"), (2, "two"), (3, "")]
         assert [item.parent for item in made] == [1, made[0].id, made[1].id]
-        assert made[1].pinned and made[1].note == "kept" and (store.snapshot(2).name, store.snapshot(2).pinned) == ("", False)
+        assert (
+            made[1].pinned
+            and made[1].note == "kept"
+            and (store.snapshot(2).name, store.snapshot(2).pinned) == ("", False)
+        )
     assert kept_sessions(store) == ()
 
 

@@ -175,7 +175,8 @@ def _change_one(
     from rastos.errors import UserError
     from rastos.snapshot import check_name, create_session
 
-    check_name(store, wanted.name)
+    if wanted.name:
+        check_name(store, wanted.name)
     plan = planned_change(app, store.tree(number), intent, source)
     if wanted.dry_run:
         if wanted.as_json:

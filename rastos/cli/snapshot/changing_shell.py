@@ -64,7 +64,8 @@ def shell(
         raise click.UsageError("Nobody can be asked here how it ends: give --then commit, discard or keep.")
     with opened_store(app, image, writable=True, purpose="a shell in a copy of a snapshot") as store:
         base = store.snapshot(reference)
-        check_name(store, options["name"])
+        if options["name"]:
+            check_name(store, options["name"])
         if keep:
             check_session_name(store, keep)
         with create_session(store, base.id, "snapshot shell", keep=keep) as session:
