@@ -31,12 +31,24 @@ class Config:
     jobs: int = _setting("parallel jobs for builds", "RASTOS_JOBS")
     kernel_mirror: str = _setting("where kernel.org's releases are fetched from", "RASTOS_KERNEL_MIRROR")
     kept_trees: int = _setting("old trees kept beside a btrfs folder for undo", "RASTOS_KEPT_TREES")
+    retention: str = _setting("which snapshots `rastos snapshot prune` keeps", "RASTOS_RETENTION")
+    signing_key: str = _setting("fingerprint of the key that signs snapshots sent and manifests", "RASTOS_SIGNING_KEY")
+    signing_home: str = _setting("the GnuPG folder that key is in (empty: your own)", "RASTOS_SIGNING_HOME")
+    trusted_keys: str = _setting(
+        "keyring whose signatures on snapshots count (empty: keys/snapshots.gpg in the state folder)",
+        "RASTOS_TRUSTED_KEYS",
+    )
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def repository(self) -> Path:
         """The local package repository."""
         return self.state / "repository"
+
+    @property
+    def snapshot_keyring(self) -> Path:
+        """The keyring whose signatures on snapshots count; it may not be there."""
+        return Path(self.trusted_keys).expanduser() if self.trusted_keys else self.state / "keys" / "snapshots.gpg"
 
     @property
     def profile_folders(self) -> tuple[Path, ...]:
@@ -47,7 +59,7 @@ class Config:
 
 NAMES = tuple(item.name for item in fields(Config) if item.name != "origins")
 
-_TEXTS = ("kernel_mirror",)
+_TEXTS = ("kernel_mirror", "retention", "signing_key", "signing_home", "trusted_keys")
 # settings that are numbers: the least one, and what it counts
 _LEAST = {"jobs": 1, "kept_trees": 0}
 _MEANING = {"jobs": "the number of parallel jobs", "kept_trees": "the number of old trees to keep"}
@@ -64,6 +76,10 @@ def defaults(*, root: bool, home: Path, project: Path, cores: int) -> dict[str, 
         "jobs": cores,
         "kernel_mirror": "https://cdn.kernel.org/pub/linux/kernel",
         "kept_trees": 5,
+        "retention": "",
+        "signing_key": "",
+        "signing_home": "",
+        "trusted_keys": "",
     }
 
 
@@ -95,11 +111,11 @@ def load(
             values[key], origins[key] = value, "option"
     numbers = {key: _number(key, values[key], least, origins[key]) for key, least in _LEAST.items()}
     names = [key for key in NAMES if key not in _LEAST and key not in _TEXTS]
-    paths = {key: (project / Path(str(values[key])).expanduser()).absolute() for key in names}
+    merged: dict[str, Any] = {key: str(values[key]) for key in _TEXTS}
+    merged |= {key: (project / Path(str(values[key])).expanduser()).absolute() for key in names}
     return Config(
-        **paths,
+        **merged,
         jobs=numbers["jobs"],
-        kernel_mirror=str(values["kernel_mirror"]),
         kept_trees=numbers["kept_trees"],
         origins=origins,
     )

@@ -30,7 +30,7 @@ def image_option(function: F) -> F:
         "--image",
         type=click.Path(path_type=Path, dir_okay=False),
         envvar="RASTOS_IMAGE",
-        help="The image file to work on (RASTOS_IMAGE; default: the newest in the output folder).",
+        help="The image file to work on (RASTOS_IMAGE; default: the running system where rastos deployed it, else the newest in the output folder).",
     )(function)
 
 

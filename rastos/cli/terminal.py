@@ -19,6 +19,7 @@ from rich.text import Text
 from rastos.cli.render import seconds
 from rastos.progress import Advanced, Began, Ended, Event, Noted, Sink
 
+LONG = 500  # rows from which a table is laid out plainly: rich takes a second for a few thousand
 PIPE_INTERVAL = 15.0  # seconds between two progress lines of one step in a pipe
 
 
@@ -45,6 +46,19 @@ class Terminal:
         """A line of talk, beside the result."""
         self.talk.print(text, style=style)
 
+    def lines(self, texts: Sequence[Text]) -> None:
+        """Result lines: styled on a terminal, plain elsewhere."""
+        if self.console.is_terminal and len(texts) <= LONG:
+            for text in texts:
+                self.console.print(text, no_wrap=True, crop=False, overflow="ignore")
+        else:
+            self.raw("\n".join(text.plain for text in texts))
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None in a pipe, where nothing is cut."""
+        return self.console.width if self.console.is_terminal else None
+
     def json(self, value: object) -> None:
         """A value as JSON; dataclasses and paths are understood."""
         print(jsonlib.dumps(value, indent=2, default=_plain, ensure_ascii=False))
@@ -55,7 +69,7 @@ class Terminal:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A listing; a cell may be text or a renderable."""
-        if not self.console.is_terminal:
+        if not self.console.is_terminal or len(rows) > LONG:
             cells = [[_text(cell) for cell in row] for row in rows]
             widths = [
                 max(len(name), *(len(row[i]) for row in cells)) if cells else len(name)

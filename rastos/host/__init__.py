@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rastos.host.loop import attached
     from rastos.host.mounts import bound, mount_points, mounted, overlaid, run_in_root, system_mounts
     from rastos.host.namespace import private_mounts
+    from rastos.host.private_folder import in_memory
     from rastos.host.privilege import Privilege, require_root
     from rastos.host.pseudoterminal import interact_in_root
     from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
@@ -59,6 +60,7 @@ _HOMES = {
     "loop": ("attached",),
     "mounts": ("bound", "mount_points", "mounted", "overlaid", "run_in_root", "system_mounts"),
     "namespace": ("private_mounts",),
+    "private_folder": ("in_memory",),
     "privilege": ("Privilege", "require_root"),
     "pseudoterminal": ("interact_in_root",),
     "system_package_list": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
@@ -88,6 +90,7 @@ __all__ = [
     "fetch_if_changed",
     "find_program",
     "how_to_install",
+    "in_memory",
     "interact_in_root",
     "locked",
     "mount_points",

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rastos.errors import BusyError, ExternalError, HostError, IntegrityError, UserError
-from rastos.host import attached, locked, mounted, private_mounts, require_root, run, spawn, working_directory
+from rastos.host import attached, in_memory, locked, mounted, require_root, run, spawn
 from rastos.snapshot import Esp, MtoolsEsp
 
 from .partition import ESP_TYPE, ROOT_TYPE, Partition, read_layout
 
 OPTIONS = ("noatime", "subvolid=5", "compress=zstd:1")
+NO_REPLAY = "rescue=nologreplay"
 MANIFEST = "image.json"  # at the top level: what the image was made of
-RUNTIME = Path("/run/rastos")
 LOCK_SECONDS = 2.0  # a look into an image takes a fraction of that
 TWIN_SECONDS = 5.0
 
@@ -82,27 +82,14 @@ def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImag
         kind = image_format(path)
         if writable:
             check_unused(path)
-        place = stack.enter_context(_private_folder())
+        place = stack.enter_context(in_memory("image"))
         disk = path if kind == "raw" else stack.enter_context(_exported(path, place, writable=writable))
         partitions = read_layout(disk, name=path)
         esp, root = _find(partitions, ESP_TYPE, path), _find(partitions, ROOT_TYPE, path)
         device = stack.enter_context(attached(disk, offset=root.start, size=root.size, read_only=not writable))
         (place / "top").mkdir()
-        # a device that is only read may have an unclean log: replaying it would be a write
-        options = OPTIONS if writable else (*OPTIONS, "rescue=nologreplay")
-        top = stack.enter_context(_mounted_top(device, place / "top", options, path, read_only=not writable))
+        top = stack.enter_context(_mounted_top(device, place / "top", OPTIONS, path, read_only=not writable))
         yield OpenImage(path, kind, disk, top, MtoolsEsp(disk, esp.start, esp.size), partitions)
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A folder in memory, mounted where only this process sees it: it is gone with the process, however that ends."""
-    private_mounts()
-    RUNTIME.mkdir(mode=0o700, exist_ok=True)
-    with ExitStack() as stack:
-        if not os.path.ismount(RUNTIME):  # else ours: this process has another image open
-            stack.enter_context(mounted("tmpfs", RUNTIME, "tmpfs", ("nosuid", "nodev", "mode=0700", "size=16m")))
-        yield stack.enter_context(working_directory(RUNTIME, "image"))
 
 
 @contextmanager
@@ -119,7 +106,10 @@ def _mounted_top(
                 break
             except HostError as error:
                 number = getattr(error.__cause__, "errno", None)
-                if number == errno.EEXIST and time.monotonic() < deadline:
+                if number == errno.EROFS and read_only and NO_REPLAY not in options:
+                    # the log is unclean, and replaying it would be a write; with this, `btrfs send` does not work
+                    options = (*options, NO_REPLAY)
+                elif number == errno.EEXIST and time.monotonic() < deadline:
                     time.sleep(0.1)
                 elif number == errno.EEXIST:
                     raise BusyError(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .database import open_decompressed, read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
-    from .keys import export_keys, fingerprint, read_keys
+    from .keys import export_keys, fingerprint, read_keys, sign_files
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
     from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
@@ -50,8 +50,18 @@ if TYPE_CHECKING:
     from .repository_server import serving
     from .resolve import Question
     from .target import Target, target_for
+    from .text_merge import MergedText, merge_text
     from .transaction import Result, apply_plan
-    from .tree_digest import Difference, Leaf, digest_of_leaves, digest_of_tree, manifest_of_tree, tree_differences
+    from .tree_digest import (
+        Difference,
+        Leaf,
+        digest_of_leaves,
+        digest_of_tree,
+        exact_manifest,
+        exact_text,
+        manifest_of_tree,
+        tree_differences,
+    )
     from .trust import ChannelKey, channel_keys, refresh_keys, with_keys
     from .undo import Undo, plan_undo
     from .verification import Finding, Verification, altered_packages, verify
@@ -59,7 +69,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "channels.pacman": ("PacmanChannel",),
-    "keys": ("export_keys", "fingerprint", "read_keys"),
+    "keys": ("export_keys", "fingerprint", "read_keys", "sign_files"),
     "channels.signatures": ("verify_detached",),
     "channels.pacman.keyring": ("keys_of",),
     "repository_server": ("serving",),
@@ -194,6 +204,7 @@ _HOMES = {
         "Target",
         "target_for",
     ),
+    "text_merge": ("MergedText", "merge_text"),
     "transaction": (
         "Result",
         "apply_plan",
@@ -203,6 +214,8 @@ _HOMES = {
         "Leaf",
         "digest_of_leaves",
         "digest_of_tree",
+        "exact_manifest",
+        "exact_text",
         "manifest_of_tree",
         "tree_differences",
     ),
@@ -254,6 +267,7 @@ __all__ = [
     "Manifest",
     "ManifestHook",
     "Merge",
+    "MergedText",
     "Orphans",
     "Owner",
     "PackageChange",
@@ -289,6 +303,8 @@ __all__ = [
     "digest_of_leaves",
     "digest_of_tree",
     "drift",
+    "exact_manifest",
+    "exact_text",
     "export_keys",
     "files",
     "find_config_files",
@@ -303,6 +319,7 @@ __all__ = [
     "make_lock",
     "manifest_of_tree",
     "merge_config",
+    "merge_text",
     "open_channels",
     "open_decompressed",
     "owners",
@@ -325,6 +342,7 @@ __all__ = [
     "serving",
     "settle_config",
     "shown_version",
+    "sign_files",
     "stale",
     "target_for",
     "tree_differences",

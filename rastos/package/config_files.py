@@ -106,7 +106,7 @@ def merge_config(target: Target, item: ConfigFile, folders: Iterable[Path]) -> M
 
     That version is looked for in cached packages (`folders`). UserError: it isn't there, or the file is no text.
     """
-    from merge3 import Merge3
+    from .text_merge import merge_text
 
     if item.kind != "new":
         raise UserError("only a new version can be merged", on=item.other, next_step="take it or leave it: --take")
@@ -119,10 +119,8 @@ def merge_config(target: Target, item: ConfigFile, folders: Iterable[Path]) -> M
             next_step="look at `rastos package config diff`, then --take new or --take old",
         )
     name, base = found
-    merged = Merge3(base.splitlines(True), mine.splitlines(True), new.splitlines(True))
-    conflicts = sum(group[0] == "conflict" for group in merged.merge_groups())
-    marked = merged.merge_lines(name_a="yours", name_b=f"from {item.package or 'the package'}", name_base="before")
-    return Merge("".join(marked), conflicts, name)
+    merged = merge_text(base, mine, new, mine_name="yours", new_name=f"from {item.package or 'the package'}")
+    return Merge(merged.text, merged.conflicts, name)
 
 
 def settle_config(target: Target, item: ConfigFile, text: str | None) -> None:

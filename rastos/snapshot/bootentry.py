@@ -58,6 +58,16 @@ def parse_name(name: str) -> EntryName | None:
     return EntryName(name, int(found["number"]), None if left is None else int(left), int(found["done"] or 0))
 
 
+def entry_name(number: int, tries: int | None) -> str:
+    """A file name, with its counter; None: marked good."""
+    return f"rastos-{number}.conf" if tries is None else f"rastos-{number}+{tries}.conf"
+
+
+def boot_paths(values: dict[str, str]) -> tuple[str, ...]:
+    """Files on the ESP that an entry starts: kernel and initramfs, or one EFI program."""
+    return tuple(values[key] for key in ("linux", "initrd", "efi") if values.get(key))
+
+
 def write_entry(
     *, number: int, title: str, kernel: str, options: str, initrd: str | None = None, unified: bool = False
 ) -> str:

@@ -86,6 +86,6 @@ def boot_stub(tree: Path, number: int) -> Path:
     return stub
 
 
-def kernel_command_line(store: Store, plan: DeployPlan) -> str:
-    """What the kernel's profile asks for; the image's own parameters come after it and win."""
-    return str(kernel_facts(store.tree(plan.snapshot), plan.kernel).get("command_line", ""))
+def kernel_command_line(tree: Path, release: str) -> str:
+    """What the kernel's profile asks for."""
+    return str(kernel_facts(tree, release).get("command_line", ""))

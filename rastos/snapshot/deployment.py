@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from rastos.errors import HostError, IntegrityError, UserError
-from rastos.host import faults, sha256_file, write_atomic, write_json
+from rastos.errors import UserError
+from rastos.host import faults, sha256_file
 from rastos.kernel import InitramfsPlan, SecureBootKey, plan_initramfs
 from rastos.progress import Progress
 
-from . import subvolume
-from .bootentry import ENTRIES, KERNELS, PENDING, TRIES, kernel_options, write_entry
+from .bootentry import ENTRIES, KERNELS, PENDING, TRIES, entry_name, kernel_options, write_entry
 from .bootfiles import boot_stub, kernel_command_line, put_initramfs, put_kernel
-from .copying import copy_attributes, copy_missing, copy_path
-from .etc_merge import IDENTITY, EtcMerge, apply_merge, plan_merge, read_tree
+from .copying import copy_attributes, copy_missing
+from .deployment_checks import Prunable, check_command_line, check_fstab, check_kernel, check_root, plan_room
+from .deployment_etc import build_etc, fstab_after, planned_merge, say_updated
+from .etc_merge import EtcMerge
 from .kernels import TreeKernel, choose_kernel, kernels_in
 from .metadata import Deployment, now
-from .recovery import collect, kernels_wanted
+from .recovery import KEPT_ETC, collect, drop_deployment, kernels_wanted
+from .state_contract import read_contract
+from .state_places import StatePlace, make_places, plan_places
+from .state_written import NewerState, newer_state
 from .store import STATE, Store
+from .verdicts import bad_snapshots
 
 ETC_WAYS = ("merge", "current", "old", "new")
-ESP_RESERVE = 1 << 20  # bytes that stay free for entries and counters
-BTRFS_RESERVE = 64 << 20  # bytes: the new /etc, and metadata of a copy-on-write file system
-INIT = "usr/lib/rastos/init"
+# systemd-debug-generator(8): nothing marks it good; and a word by which the system knows
+TRIAL = "systemd.mask=systemd-bless-boot.service rastos.trial"
 # what belongs to the package database of a tree, not to the machine's state
 NOT_STATE = frozenset({"cache", "tmp"})
 
 
 @dataclass(frozen=True, slots=True)
 class DeployPlan:
-    """What a deploy will do: nothing of it has happened yet."""
+    """What a deploy will do: nothing of it has happened yet.
+
+    `etc_place`: the /etc it starts from, from the top level. `tries`: boots it gets to be found good. `trial`: it boots once, and not again unless kept. `prune`: deployments that
+    go first, to make room. `newer`: state that a newer version has written. `bad`: why this snapshot was found bad ("").
+    """
 
     snapshot: int
     description: str
@@ -46,58 +54,73 @@ class DeployPlan:
     unified: bool
     etc: str
     etc_from: int | None
+    etc_place: str
     merge: EtcMerge
     based_on: int | None
+    tries: int = TRIES
+    trial: bool = False
+    prune: tuple[Prunable, ...] = ()
+    state: tuple[StatePlace, ...] = ()
+    newer: tuple[NewerState, ...] = ()
+    bad: str = ""
+    decided: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """For --json."""
-        return asdict(self)
+        """For --json: without the contents of files."""
+        return {**asdict(self), "merge": self.merge.to_json()}
 
 
 def plan_deploy(
-    store: Store, snapshot_id: int, *, etc: str = "merge", kernel: str = "", unified: bool | None = None
+    store: Store,
+    snapshot_id: int,
+    *,
+    etc: str = "merge",
+    kernel: str = "",
+    unified: bool | None = None,
+    tries: int = TRIES,
+    trial: bool = False,
+    prune: bool = False,
+    decided: Mapping[str, str] | None = None,
+    accept_newer_state: bool = False,
 ) -> DeployPlan:
-    """Work out a deploy and check all that could stop it: kernel, init program, space on btrfs and ESP.
+    """Work out a deploy and check all that could stop it: kernel, init program, command line, fstab, space, state.
 
     `etc`: merge (three-way), current (the running one as it is), old (the last one used with that snapshot) or new
-    (pristine). `kernel`: one of several in it (see `kernels.choose_kernel`). `unified`: by a unified kernel
-    image from now on, or no longer (None: as this store does). Raises UserError, IntegrityError (parts that don't belong together) or HostError (space).
+    (pristine). `kernel`: one of several in it (see `kernels.choose_kernel`). `unified`: by a unified kernel image from
+    now on, or no longer (None: as this store does). `decided`: paths of /etc whose side was named (ours or theirs). Raises UserError, IntegrityError (parts that
+    don't belong together) or HostError (space).
     """
     if etc not in ETC_WAYS:
         raise UserError(f"unknown way for /etc: '{etc}'", next_step=f"choose one of {', '.join(ETC_WAYS)}")
+    if not 1 <= tries <= 99:
+        raise UserError(f"{tries} tries can't be counted", next_step="choose 1 to 99")
     snapshot = store.snapshot(snapshot_id)
     tree = store.tree(snapshot.id)
-    current = store.current()
+    # people edit the /etc that runs, not that of a deployment which waits for its first boot
+    current = store.running() or store.current()
     release = choose_kernel(kernels_in(tree), kernel, _booted_before(store, snapshot.id, current))
-    vmlinuz = _coherent(tree, release or snapshot.kernel, snapshot.id)
-    digest = sha256_file(vmlinuz)
-    kernel_path = f"{KERNELS}/{digest[:16]}/vmlinuz"
+    vmlinuz = check_kernel(tree, release or snapshot.kernel, snapshot.id)
+    kernel_path = f"{KERNELS}/{sha256_file(vmlinuz)[:16]}/vmlinuz"
     unified = bool(store.info.get("uki")) if unified is None else unified
     # a unified image holds the number of its deployment: no two are the same
     present = not unified and store.esp.exists(kernel_path)
-    size = vmlinuz.stat().st_size
+    size = vmlinuz.stat().st_size + (boot_stub(tree, snapshot.id).stat().st_size if unified else 0)
     initramfs = plan_initramfs(tree, release)
-    if unified:
-        size += boot_stub(tree, snapshot.id).stat().st_size
+    check_root(tree, release, snapshot.id, initramfs)
+    check_command_line(store, tree, release)
     initramfs_path = f"{KERNELS}/{initramfs.key[:16]}/initramfs" if initramfs and not unified else None
     initramfs_present = initramfs_path is not None and store.esp.exists(initramfs_path)
-    _space(store, (0 if present else size) + (initramfs.size if initramfs and not initramfs_present else 0))
-    source: int | None = current.number if current else None
+    room = (0 if present else size) + (initramfs.size if initramfs and not initramfs_present else 0)
+    etc, source, place = _etc_source(store, etc, snapshot.id, current)
     merge = EtcMerge()
-    if current is None:
-        etc = "new"
-    elif etc == "old":
-        earlier = [item.number for item in store.deployments() if item.snapshot == snapshot.id]
-        if not earlier:
-            raise UserError(
-                f"snapshot {snapshot.id} was not deployed before (or its /etc is gone)",
-                next_step="choose --etc merge, current or new",
-            )
-        source = max(earlier)
-    elif etc == "merge":
-        base = read_tree(store.tree(current.snapshot) / "etc")
-        ours = read_tree(store.deployment_path(current.number) / "etc")
-        merge = plan_merge(base, ours, read_tree(tree / "etc"))
+    if etc == "merge" and current is not None:
+        merge = planned_merge(store, current, snapshot.id, decided)
+        _check_asked(merge)
+    check_fstab(store, snapshot.id, fstab_after(store, etc, place, merge, snapshot.id))
+    contract = read_contract(tree, store.top / place)
+    newer = newer_state(store, contract)
+    _check_newer(newer, accepted=accept_newer_state)
+    mark = bad_snapshots(store).get(snapshot.id)
     return DeployPlan(
         snapshot=snapshot.id,
         description=snapshot.description,
@@ -110,9 +133,17 @@ def plan_deploy(
         initramfs_present=initramfs_present,
         unified=unified,
         etc=etc,
-        etc_from=None if etc == "new" else source,
+        etc_from=source,
+        etc_place=place,
         merge=merge,
         based_on=current.number if current else None,
+        tries=1 if trial else tries,
+        trial=trial,
+        prune=plan_room(store, room, prune=prune),
+        state=plan_places(store, contract, snapshot.id),
+        newer=newer,
+        bad=mark.why if mark else "",
+        decided=tuple((decided or {}).items()),
     )
 
 
@@ -129,31 +160,39 @@ def _booted_before(store: Store, snapshot_id: int, current: Deployment | None) -
     ]
 
 
-def _coherent(tree: Path, release: str, number: int) -> Path:
-    if not release:
-        raise IntegrityError(f"snapshot {number} has no kernel", next_step="install one in it: `rastos snapshot run`")
-    modules = tree / "usr/lib/modules" / release
-    for path in (modules / "vmlinuz", modules / "modules.dep", tree / INIT):
-        if not path.is_file():
-            raise IntegrityError(
-                f"snapshot {number} can't boot: {path.relative_to(tree)} is missing",
-                next_step="install the kernel and rastos-init packages in it again",
-            )
-    return modules / "vmlinuz"
+def _etc_source(store: Store, etc: str, snapshot: int, current: Deployment | None) -> tuple[str, int | None, str]:
+    """The way for /etc, the deployment it starts from, and where that /etc is, from the top level."""
+    pristine = f"snapshots/{snapshot}/tree/etc"
+    if current is None or etc == "new":
+        return "new", None, pristine
+    if etc != "old":
+        return etc, current.number, f"deployments/{current.number}/etc"
+    earlier = [item.number for item in store.deployments() if item.snapshot == snapshot]
+    if earlier:
+        return etc, max(earlier), f"deployments/{max(earlier)}/etc"
+    kept = f"snapshots/{snapshot}/{KEPT_ETC}"
+    if (store.top / kept).is_dir():
+        return etc, None, kept
+    raise UserError(
+        f"snapshot {snapshot} has not run before, so there is no /etc of it",
+        next_step="choose --etc merge, current or new",
+    )
 
 
-def _space(store: Store, kernel: int) -> None:
-    free = store.esp.free()
-    if free < kernel + ESP_RESERVE:
-        raise HostError(
-            f"the ESP has {free >> 20} MiB free, {(kernel + ESP_RESERVE) >> 20} MiB are needed",
-            next_step="delete a snapshot with another kernel, then deploy again",
+def _check_asked(merge: EtcMerge) -> None:
+    if merge.asked:
+        raise UserError(
+            f"the policy of /etc wants you to decide: {', '.join(merge.asked)}",
+            next_step=" ".join(f"--decide {path}=ours|theirs" for path in merge.asked),
         )
-    status = os.statvfs(store.top)
-    if status.f_bavail * status.f_frsize < BTRFS_RESERVE:
-        raise HostError(
-            f"the file system has {status.f_bavail * status.f_frsize >> 20} MiB free, {BTRFS_RESERVE >> 20} are needed",
-            next_step="delete snapshots, or make the image larger",
+
+
+def _check_newer(newer: tuple[NewerState, ...], *, accepted: bool) -> None:
+    refused = [item.words() for item in newer if item.refuse]
+    if refused and not accepted:
+        raise UserError(
+            f"state is newer than this snapshot's programs can read: {'; '.join(refused)}",
+            next_step="go to a snapshot with that version, or put the state back and add --accept-newer-state",
         )
 
 
@@ -168,25 +207,26 @@ def deploy(
         number = store.take_number("deployment")
         intent = store.journal.begin("deploy", deployment=number, snapshot=plan.snapshot)
         faults.reached("deploy.journaled")
+        for item in plan.prune:
+            drop_deployment(store, item.deployment)
+            faults.reached("deploy.pruned")
+        if plan.prune:
+            collect(store, keep_kernels=kernels_wanted(store))
         deployment = Deployment(
-            number, plan.snapshot, now(), plan.description, plan.kernel, plan.etc, plan.merge.conflicts
+            number, plan.snapshot, now(), plan.description, plan.kernel, plan.etc, plan.merge.conflicts, plan.trial
         )
-        folder = _build_etc(store, plan, deployment)
+        folder = store.top / "deployments" / f".new-{number}"
+        folder.mkdir()
+        build_etc(store, plan, deployment, folder)
         faults.reached("deploy.etc")
         _seed_state(store, plan.snapshot)
-        _say_updated(store, plan.snapshot, folder / "etc")
+        make_places(store, plan.state, plan.snapshot, folder, number)
+        say_updated(store, plan.snapshot, folder / "etc")
         faults.reached("deploy.state")
         os.rename(folder, store.deployment_path(number))
         store.sync()
         faults.reached("deploy.synced")
-        name = f"{ENTRIES}/rastos-{number}+{TRIES}.conf"
-        options = kernel_options(
-            partuuid=store.info["root_partuuid"],
-            snapshot=plan.snapshot,
-            deployment=number,
-            cmdline=" ".join(filter(None, (kernel_command_line(store, plan), store.info["cmdline"]))),
-        )
-        title = f"rastOS {number}: {plan.description or f'snapshot {plan.snapshot}'}"
+        title, options = entry_words(store, deployment)
         kernel = put_kernel(store, plan, title, options, progress, secure_boot)
         faults.reached("deploy.kernel")
         put_initramfs(store, plan, progress)
@@ -199,7 +239,8 @@ def deploy(
             initrd=plan.initramfs_path,
             unified=plan.unified,
         )
-        store.esp.write(name + PENDING, text.encode())
+        name = f"{ENTRIES}/{entry_name(number, plan.tries)}"
+        store.esp.put(name + PENDING, text.encode())
         faults.reached("deploy.entry")
         store.esp.rename(name + PENDING, name)  # the commit point
         faults.reached("deploy.committed")
@@ -207,67 +248,25 @@ def deploy(
         collect(store, keep_kernels=kernels_wanted(store))
         faults.reached("deploy.collected")
         intent.close()
-        step.outcome = f"deployment {number} boots next"
+        step.outcome = f"deployment {number} boots next" + (", once" if plan.trial else "")
         if plan.merge.conflicts:
             step.note(f"/etc: {len(plan.merge.conflicts)} conflicts, both versions kept", "warning")
     return deployment
 
 
-def _build_etc(store: Store, plan: DeployPlan, deployment: Deployment) -> Path:
-    folder = store.top / "deployments" / f".new-{deployment.number}"
-    folder.mkdir()
-    target = folder / "etc"
-    pristine = store.tree(plan.snapshot) / "etc"
-    if plan.etc_from is None:
-        subvolume.create(target)
-        copy_missing(pristine, target)
-        copy_attributes(pristine, target)
-    else:
-        subvolume.snapshot(store.deployment_path(plan.etc_from) / "etc", target)
-    if plan.etc == "merge" and plan.based_on is not None:
-        base = store.tree(store.deployment(plan.based_on).snapshot) / "etc"
-        apply_merge(plan.merge, base, target, pristine)
-    elif plan.based_on is not None:
-        _keep_identity(store.deployment_path(plan.based_on) / "etc", target)
-    _describe(target, deployment)
-    write_json(folder / "deployment.json", deployment.to_json())
-    return folder
-
-
-def _keep_identity(source: Path, target: Path) -> None:
-    for pattern in IDENTITY:
-        for path in source.glob(pattern):
-            place = target / path.relative_to(source)
-            place.unlink(missing_ok=True)
-            if place.parent.is_dir():
-                copy_path(path, place)
-
-
-def _describe(etc: Path, deployment: Deployment) -> None:
-    """What the running system knows about itself."""
-    (etc / "rastos").mkdir(exist_ok=True)
-    (etc / "issue.d").mkdir(exist_ok=True)
-    words = f"snapshot {deployment.snapshot}" + (f": {deployment.description}" if deployment.description else "")
-    known = {
-        "deployment": deployment.number,
-        "snapshot": deployment.snapshot,
-        "description": deployment.description,
-        "kernel": deployment.kernel,
-        "created": deployment.created,
-    }
-    write_json(etc / "rastos/deployment.json", known)
-    # agetty(8) expands backslashes in issue files
-    text = words.replace("\\", "\\\\")
-    write_atomic(etc / "issue.d/rastos.issue", f"rastOS deployment {deployment.number}, {text}\n\n")
-
-
-def _say_updated(store: Store, snapshot: int, etc: Path) -> None:
-    """systemd-update-done.service(8): /etc and /var are as new as /usr; what would bring them up to date ran already."""
-    status = (store.tree(snapshot) / "usr").stat()
-    for folder in (etc, store.top / "state/var"):
-        place = folder / ".updated"
-        place.write_text(f"TIMESTAMP_NSEC={status.st_mtime_ns}\n")
-        os.utime(place, ns=(status.st_mtime_ns, status.st_mtime_ns))
+def entry_words(store: Store, deployment: Deployment) -> tuple[str, str]:
+    """Title and command line of a deployment. One on trial is not marked good by itself: it boots once."""
+    words = kernel_command_line(store.tree(deployment.snapshot), deployment.kernel)
+    # the kernel's profile first: the image's own parameters come after it and win
+    cmdline = " ".join(filter(None, (words, store.info["cmdline"], TRIAL if deployment.trial else "")))
+    options = kernel_options(
+        partuuid=store.info["root_partuuid"],
+        snapshot=deployment.snapshot,
+        deployment=deployment.number,
+        cmdline=cmdline,
+    )
+    what = deployment.description or f"snapshot {deployment.snapshot}"
+    return f"rastOS {deployment.number}: {what}" + (" (trial)" if deployment.trial else ""), options
 
 
 def _seed_state(store: Store, snapshot: int) -> None:

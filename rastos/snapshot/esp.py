@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rastos.errors import ExternalError, HostError
-from rastos.host import run, sync_directory, write_atomic
+from rastos.host import run, sync_directory, working_directory, write_atomic
 
 ENVIRONMENT = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"}
 
@@ -22,8 +22,14 @@ class Esp(Protocol):
     def read(self, path: str) -> bytes:
         """A file's content."""
 
+    def read_all(self, directory: str) -> dict[str, bytes]:
+        """The files of a folder, name to content; {} where there is none. For folders of small files."""
+
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a file under its own name and make it durable: for names that nothing reads yet."""
 
     def write(self, path: str, data: bytes | Path) -> None:
         """Write a file under a temporary name, make it durable, give it its name; folders are made."""
@@ -57,8 +63,21 @@ class MountedEsp:
     def read(self, path: str) -> bytes:
         return self._at(path).read_bytes()
 
+    def read_all(self, directory: str) -> dict[str, bytes]:
+        place = self._at(directory)
+        return {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} if place.is_dir() else {}
+
     def exists(self, path: str) -> bool:
         return self._at(path).exists()
+
+    def put(self, path: str, data: bytes) -> None:
+        place = self._at(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with open(place, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        sync_directory(place.parent)
 
     def write(self, path: str, data: bytes | Path) -> None:
         self._at(path).parent.mkdir(parents=True, exist_ok=True)
@@ -88,19 +107,25 @@ class MountedEsp:
 
 
 class MtoolsEsp:
-    """The ESP inside a file, `size` bytes from `offset`, by mtools; the file is fsynced after each change."""
+    """The ESP inside a file, `size` bytes from `offset`, by mtools; the file is fsynced after each change.
+
+    mtools is one process per step, so what was seen is remembered: whoever opened the image holds its lock, nobody else
+    changes the ESP meanwhile.
+    """
 
     def __init__(self, file: Path, offset: int, size: int) -> None:
         self.file = file
         self.offset = offset
         self.bytes = size
+        self._paths: dict[str, bool] | None = None  # every path, and whether it is a folder
+        self._small: dict[str, bytes] = {}  # contents read before
 
-    def _mtools(
-        self, program: str, *words: str | Path, check: bool = True, stdin: bytes | None = None
-    ) -> tuple[int, str]:
+    def _mtools(self, program: str, *words: str | Path, stdin: bytes | None = None, empty: bool = False) -> str:
         argv = [program, "-i", f"{self.file}@@{self.offset}", *words]
         done = run(argv, env=ENVIRONMENT, check=False, stdin=stdin, timeout=120)
-        if check and done.status != 0:
+        # mdir of an empty file system: status 1 and no word (`empty`)
+        if done.status != 0 and not (empty and not done.stderr.strip().removeprefix('mdir: File "::/" not found')):
+            self._forget()
             if "Disk full" in done.stderr or "No free" in done.stderr:
                 raise HostError(
                     "the ESP is full", on=self.file, next_step="delete old deployments, or make a larger image"
@@ -112,7 +137,11 @@ class MtoolsEsp:
                 status=done.status,
                 tail=done.stderr.strip(),
             )
-        return done.status, done.stdout
+        return done.stdout
+
+    def _forget(self) -> None:
+        self._paths = None
+        self._small.clear()
 
     def _sync(self) -> None:
         number = os.open(self.file, os.O_RDWR | os.O_CLOEXEC)
@@ -121,56 +150,100 @@ class MtoolsEsp:
         finally:
             os.close(number)
 
+    def _tree(self) -> dict[str, bool]:
+        if self._paths is None:
+            text = self._mtools("mdir", "-/", "-b", "::/", empty=True)
+            rows = [line.strip().removeprefix("::") for line in text.splitlines()]
+            self._paths = {row.rstrip("/"): row.endswith("/") for row in rows if row.strip("/")}
+        return self._paths
+
     def list(self, directory: str) -> list[str]:
-        status, text = self._mtools("mdir", "-b", f"::{directory}", check=False)
-        if status != 0:
-            return []
-        names = [line.strip().rstrip("/").rpartition("/")[2] for line in text.splitlines() if line.strip()]
-        return sorted(name for name in names if name not in ("", ".", ".."))
+        lead = directory.rstrip("/") + "/"
+        return sorted(
+            path.removeprefix(lead) for path in self._tree() if path.startswith(lead) and "/" not in path[len(lead) :]
+        )
 
     def read(self, path: str) -> bytes:
-        from rastos.host import working_directory
+        if path not in self._small:
+            with working_directory(Path("/tmp"), "rastos-esp") as place:
+                self._mtools("mcopy", "-n", f"::{path}", place / "file")
+                return (place / "file").read_bytes()
+        return self._small[path]
 
-        with working_directory(Path("/tmp"), "rastos-esp") as place:
-            self._mtools("mcopy", "-n", f"::{path}", place / "file")
-            return (place / "file").read_bytes()
+    def read_all(self, directory: str) -> dict[str, bytes]:
+        paths = {name: f"{directory}/{name}" for name in self.list(directory)}
+        files = {name: path for name, path in paths.items() if not self._tree()[path]}
+        unread = [path for path in files.values() if path not in self._small]
+        if unread:
+            with working_directory(Path("/tmp"), "rastos-esp") as place:
+                self._mtools("mcopy", "-n", *(f"::{path}" for path in unread), place)
+                for path in unread:
+                    self._small[path] = (place / path.rpartition("/")[2]).read_bytes()
+        return {name: self._small[path] for name, path in files.items()}
 
     def exists(self, path: str) -> bool:
-        folder, _, name = path.rstrip("/").rpartition("/")
-        return name in self.list(folder or "/")
+        return path.rstrip("/") in self._tree()
+
+    def put(self, path: str, data: bytes) -> None:
+        self._make_folders(path.rpartition("/")[0])
+        self._copy(data, path)
+        self._sync()
 
     def write(self, path: str, data: bytes | Path) -> None:
-        folder, _, name = path.rpartition("/")
-        self._make_folders(folder)
-        temporary = f"{folder}/{name}.new"
+        self._make_folders(path.rpartition("/")[0])
+        temporary = f"{path}.new"
+        self._copy(data, temporary)
+        self._sync()
+        if self.exists(path):
+            self._mtools("mdel", f"::{path}")
+        self._move(temporary, path)
+        self._sync()
+
+    def _copy(self, data: bytes | Path, path: str) -> None:
         if isinstance(data, Path):
-            self._mtools("mcopy", "-o", data, f"::{temporary}")
+            self._mtools("mcopy", "-o", data, f"::{path}")
+            self._small.pop(path, None)
         else:
-            self._mtools("mcopy", "-o", "-", f"::{temporary}", stdin=data)
-        self._sync()
-        self._mtools("mdel", f"::{path}", check=False)
-        self._mtools("mren", f"::{temporary}", f"::{path}")
-        self._sync()
+            self._mtools("mcopy", "-o", "-", f"::{path}", stdin=data)
+            self._small[path] = data
+        self._tree()[path] = False
+
+    def _move(self, old: str, new: str) -> None:
+        self._mtools("mren", f"::{old}", f"::{new}")
+        if self._tree().get(old, True):  # a folder: what is in it moves too
+            self._forget()
+            return
+        self._tree()[new] = self._tree().pop(old)
+        self._small.pop(new, None)
+        if old in self._small:
+            self._small[new] = self._small.pop(old)
 
     def _make_folders(self, folder: str) -> None:
         have = ""
         for part in folder.strip("/").split("/"):
-            if part and part not in self.list(have or "/"):
-                self._mtools("mmd", f"::{have}/{part}")
             have += f"/{part}"
+            if part and not self.exists(have):
+                self._mtools("mmd", f"::{have}")
+                self._tree()[have] = True
 
     def rename(self, old: str, new: str) -> None:
-        self._mtools("mren", f"::{old}", f"::{new}")
+        self._move(old, new)
         self._sync()
 
     def remove(self, path: str) -> None:
-        status, _ = self._mtools("mdel", f"::{path}", check=False)
-        if status != 0 and self.exists(path):
-            self._mtools("mdeltree", f"::{path}")
+        if not self.exists(path):
+            return
+        folder = self._tree()[path]
+        self._mtools("mdeltree" if folder else "mdel", f"::{path}")
+        if folder:
+            self._forget()
+        else:
+            del self._tree()[path]
+            self._small.pop(path, None)
         self._sync()
 
     def free(self) -> int:
-        _, text = self._mtools("mdir", "::/")
+        text = self._mtools("mdir", "::/", empty=True)
         found = re.findall(r"([\d ]+) bytes free", text)
         return int(found[-1].replace(" ", "")) if found else 0
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
 
@@ -40,14 +41,25 @@ class Intent:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Intent:
-        """From a record; what is not there is not asked."""
+        """From a record; what is not there is not asked. TypeError: it is not what rastos writes."""
         return cls(
-            tuple(value.get("install", ())),
-            tuple(value.get("remove", ())),
+            _names(value.get("install", ())),
+            _names(value.get("remove", ())),
             bool(value.get("upgrade")),
-            tuple(tuple(command) for command in value.get("commands", ())),
+            tuple(_names(command) for command in value.get("commands", ())),
             bool(value.get("network")),
             bool(value.get("files")),
+        )
+
+    def then(self, later: Intent) -> Intent:
+        """Both in one: what a snapshot asks of its grandparent once the parent between them is gone."""
+        return Intent(
+            (*(name for name in self.install if name not in (*later.remove, *later.install)), *later.install),
+            (*(name for name in self.remove if name not in (*later.install, *later.remove)), *later.remove),
+            self.upgrade or later.upgrade,
+            (*self.commands, *later.commands),
+            self.network or later.network,
+            self.files or later.files,
         )
 
 
@@ -84,19 +96,42 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Snapshot:
-        """From snapshot.json; unknown keys of later versions are ignored."""
-        known = {key: value[key] for key in cls.__slots__ if key in value}
-        delta = known.get("delta") or {}
-        known["delta"] = Delta(**{key: tuple(delta.get(key, ())) for key in ("added", "removed", "changed")})
-        known["intent"] = Intent.from_json(known.get("intent") or {})
-        known["tags"] = tuple(known.get("tags", ()))
-        known["stamps"] = tuple((str(name), str(version)) for name, version in known.get("stamps", ()))
+        """From snapshot.json; unknown keys of later versions are ignored.
+
+        Raises ValueError, TypeError or KeyError where it is not what rastos writes: files are edited by hand as well.
+        """
+        known = {key: value[key] for key in SNAPSHOT_KEYS if key in value}
+        for key, kinds in _KINDS.items():
+            if not isinstance(known[key], kinds) or isinstance(known[key], bool):
+                raise TypeError(f"{key} is {known[key]!r}")
+        datetime.fromisoformat(known["created"])
+        delta, intent, tags, stamps = (known.get(key) for key in ("delta", "intent", "tags", "stamps"))
+        known["delta"] = Delta(**{key: _names(delta.get(key, ())) for key in DELTA_KEYS}) if delta else NO_DELTA
+        known["intent"] = Intent.from_json(intent) if intent else NO_INTENT
+        known["tags"] = _names(tags) if tags else ()
+        known["stamps"] = tuple((str(name), str(version)) for name, version in stamps) if stamps else ()
+        known["pinned"] = bool(known.get("pinned"))
         return cls(**known)
+
+
+SNAPSHOT_KEYS = tuple(item.name for item in fields(Snapshot))
+DELTA_KEYS = tuple(item.name for item in fields(Delta))
+NO_DELTA, NO_INTENT = Delta(), Intent()
+_KINDS: dict[str, type | tuple[type, ...]] = {"id": int, "uuid": str, "parent": (int, NoneType), "created": str}
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError(f"{value!r} is not a list")
+    return tuple(map(str, value))
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A snapshot made bootable: its own /etc and boot entry. `etc` says how its /etc came about."""
+    """A snapshot made bootable: its own /etc and boot entry. `etc` says how its /etc came about.
+
+    `trial`: it was to boot once, and not again unless somebody keeps it.
+    """
 
     number: int
     snapshot: int
@@ -105,6 +140,7 @@ class Deployment:
     kernel: str
     etc: str
     conflicts: tuple[str, ...] = ()
+    trial: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As written to deployment.json."""
@@ -121,3 +157,12 @@ class Deployment:
 def now() -> str:
     """The time, as recorded."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def delta_between(before: dict[str, str], after: dict[str, str]) -> Delta:
+    """What `after` has more, fewer and in another version: package names to versions."""
+    return Delta(
+        added=tuple(sorted(after.keys() - before.keys())),
+        removed=tuple(sorted(before.keys() - after.keys())),
+        changed=tuple(sorted(name for name in after.keys() & before.keys() if after[name] != before[name])),
+    )

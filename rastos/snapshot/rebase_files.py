@@ -21,7 +21,8 @@ from rastos.package import owners, target_for, verify
 from rastos.progress import Progress
 
 from .copying import copy_attributes, copy_path, remove_path
-from .etc_merge import BESIDE, BY_ENTRY, merge_entries
+from .etc_accounts import ACCOUNTS, LINES, merge_accounts, merge_lines
+from .etc_merge import BESIDE
 from .store import DATABASE
 
 # not of the tree, or written by programs from what is: the target has its own
@@ -74,7 +75,7 @@ def plan_carrying(before: Path, after: Path, target: Path, paths: Iterable[str])
         untouched = same(was, new) and (_is_folder(mine) or not _is_folder(new) or _alike(was, new))
         if untouched or (os.path.lexists(mine) and not there):
             found.append(CarriedFile(path, "take" if os.path.lexists(mine) else "remove"))
-        elif path.removeprefix("etc/") in BY_ENTRY and all(map(_is_file, (mine, new))):
+        elif path.removeprefix("etc/") in (*ACCOUNTS, *LINES) and all(map(_is_file, (mine, new))):
             found.append(CarriedFile(path, "merge"))
         elif _is_folder(mine) and _is_folder(new):
             found.append(CarriedFile(path, "take"))
@@ -99,7 +100,7 @@ def carry_over(before: Path, after: Path, target: Path, files: Iterable[CarriedF
             base = before / item.path
             old = base.read_text() if _is_file(base) else ""
             mine = (after / item.path).read_text()
-            place.write_text(merge_entries(old, mine, place.read_text()))
+            place.write_text(_merged(place, old, mine, target))
         elif item.action == "take":
             _take(after, target, item.path, place)
         else:
@@ -201,3 +202,11 @@ def _is_file(path: Path) -> bool:
 
 def _attributes(path: Path) -> dict[str, bytes]:
     return {name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)}
+
+
+def _merged(place: Path, base: str, ours: str, tree: Path) -> str:
+    """A database of people, ours and the target's entries in one."""
+    theirs, name = place.read_text(), place.name
+    if name in LINES:
+        return merge_lines(base, ours, theirs)
+    return merge_accounts({name: base}, {name: ours}, {name: theirs}, tree).texts[name]

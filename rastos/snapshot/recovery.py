@@ -5,12 +5,20 @@ Whether a deploy happened is decided by one thing: whether its boot entry has it
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from rastos.host import exchange, write_json
 
 from . import subvolume
-from .bootentry import ENTRIES, KERNELS, PENDING, parse_entry
+from .bootentry import ENTRIES, KERNELS, PENDING, EntryName, boot_paths, parse_entry, parse_name
+from .copying import remove_path
 from .store import Store
+from .unfinished import finish
 
+KEPT_ETC = "etc"  # in a snapshot's folder
 KEEP = 4  # newest deployments that stay, besides the last one that booted well
 
 
@@ -19,8 +27,14 @@ def recover(store: Store) -> None:
     from .session_recovery import settle_sessions
 
     intents = store.journal.open_intents()
+    finish(store, intents)
     settle_sessions(store, intents)
     _drop_unfinished(store)
+    for intent in intents:
+        if intent.operation == "keep":
+            _finish_keeping(store, int(intent.detail["deployment"]))
+        elif intent.operation == "etc":
+            _drop_half_files(store, intent.detail)
     if intents:
         collect(store, keep_kernels=kernels_wanted(store))
         for intent in intents:
@@ -30,53 +44,117 @@ def recover(store: Store) -> None:
 def _drop_unfinished(store: Store) -> None:
     """Things that never got their final name."""
     for path in (store.top / "snapshots").glob(".new-*"):
-        _drop(path, "tree")
+        drop_folder(path)
     for path in (store.top / "deployments").glob(".new-*"):
-        _drop(path, "etc")
+        subvolume.delete(path) if subvolume.is_subvolume(path) else drop_folder(path)
 
 
-def _drop(folder: Path, name: str) -> None:
-    subvolume.delete(folder / name)
-    for rest in folder.iterdir():
-        rest.unlink()
+def _finish_keeping(store: Store, number: int) -> None:
+    """Kept is what has its entry without a counter: the counted one goes, and the record says so."""
+    entries = [entry for entry in store.entries() if entry.number == number]
+    if not any(entry.state == "good" for entry in entries):
+        return
+    for entry in entries:
+        if entry.state != "good":
+            store.esp.remove(f"{ENTRIES}/{entry.name}")
+    made = replace(store.deployment(number), trial=False)
+    write_json(store.deployment_path(number) / "deployment.json", made.to_json())
+
+
+def _drop_half_files(store: Store, detail: dict[str, Any]) -> None:
+    """What a dead `etc` command was writing under another name."""
+    for number in detail["deployments"]:
+        place = store.deployment_path(int(number)) / "etc" / str(detail["temporary"])
+        if place.parent.resolve().is_relative_to(store.top.resolve()) and os.path.lexists(place):
+            remove_path(place)
+
+
+def drop_folder(folder: Path) -> None:
+    """Remove a folder of the store with the files and subvolumes in it; one that is not there is no error."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        elif subvolume.is_subvolume(path):
+            subvolume.delete(path)
+        else:
+            drop_folder(path)
     folder.rmdir()
 
 
 def collect(store: Store, *, keep_kernels: frozenset[str]) -> None:
     """Remove what retention no longer keeps and what no entry names: entry, deployment and kernel in lockstep."""
+    _remember(store)
     entries = store.entries()
-    keep = {entry.number for entry in [entry for entry in entries if entry.state != "bad"][-KEEP:]}
-    good = [entry.number for entry in entries if entry.state == "good"]
-    if good:
-        keep.add(max(good))
+    keep = {entry.number for entry in [entry for entry in entries if entry.state != "bad"][-KEEP:]} | needed(store)
     for entry in entries:
         if entry.number not in keep:
+            _keep_etc(store, entry)
             store.esp.remove(f"{ENTRIES}/{entry.name}")
     for name in store.esp.list(ENTRIES):
         if name.startswith("rastos-") and name.endswith(PENDING):
             store.esp.remove(f"{ENTRIES}/{name}")
     for path in (store.top / "deployments").iterdir():
         if path.name.isdigit() and int(path.name) not in keep:
-            _drop(path, "etc")
+            drop_folder(path)
     wanted = kernels_wanted(store) if len(keep) != len(entries) else keep_kernels
     for name in store.esp.list(KERNELS):
         if name not in wanted:
             store.esp.remove(f"{KERNELS}/{name}")
 
 
+def needed(store: Store) -> set[int]:
+    """Deployments that nothing may take away: the one that boots next, the last good one, the one that runs."""
+    usable = [entry.number for entry in store.entries() if entry.state != "bad"]
+    good = [entry.number for entry in store.entries() if entry.state == "good"]
+    found = {max(numbers) for numbers in (usable, good) if numbers}
+    return found | ({store.booted} if store.booted is not None else set())
+
+
+def _remember(store: Store) -> None:
+    """Write down what the entries tell, before some of them go: who was found bad, whose programs wrote the state."""
+    from .state_written import note_written
+    from .verdicts import note_verdicts
+
+    note_verdicts(store)
+    note_written(store)
+
+
+def _keep_etc(store: Store, entry: EntryName) -> None:
+    """The /etc last used with a snapshot stays with it when its deployment goes, for a rollback with --etc old."""
+    etc = store.deployment_path(entry.number) / "etc"
+    if (entry.state != "good" and not entry.done) or not etc.is_dir():
+        return  # it never ran
+    folder = store.snapshot_path(store.deployment(entry.number).snapshot)
+    if not folder.is_dir():
+        return
+    making = store.top / "deployments" / f".new-etc-{entry.number}"
+    subvolume.delete(making)
+    subvolume.snapshot(etc, making)
+    if (folder / KEPT_ETC).is_dir():
+        exchange(making, folder / KEPT_ETC)
+        subvolume.delete(making)
+    else:
+        os.rename(making, folder / KEPT_ETC)
+
+
 def kernels_wanted(store: Store) -> frozenset[str]:
     """Folders below /rastos on the ESP that some entry of ours starts from: kernels and initramfs."""
     wanted = set()
-    for entry in store.entries():
-        values = parse_entry(store.esp.read(f"{ENTRIES}/{entry.name}").decode())
-        paths = (values.get(key, "") for key in ("linux", "initrd", "efi"))
-        wanted |= {path.removeprefix(KERNELS + "/").partition("/")[0] for path in paths if path}
+    for name, text in store.esp.read_all(ENTRIES).items():
+        if parse_name(name) is None:
+            continue
+        paths = boot_paths(parse_entry(text.decode(errors="replace")))
+        wanted |= {path.removeprefix(KERNELS + "/").partition("/")[0] for path in paths}
     return frozenset(wanted)
 
 
 def drop_deployment(store: Store, number: int) -> None:
     """Remove one deployment: first the entry, so that nothing ever starts what is half gone."""
+    _remember(store)
     for entry in store.entries():
         if entry.number == number:
+            _keep_etc(store, entry)
             store.esp.remove(f"{ENTRIES}/{entry.name}")
-    _drop(store.deployment_path(number), "etc")
+    drop_folder(store.deployment_path(number))

@@ -13,12 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rastos.errors import UserError
 from rastos.host import faults, write_json
 
 from . import subvolume
 from .kernels import kernel_release
-from .metadata import Delta, Intent, Snapshot, now
+from .metadata import Delta, Intent, Snapshot, delta_between, now
 from .store import Store, package_digest, package_names
 
 DESCRIPTION = "snapshot.json"
@@ -55,7 +54,7 @@ def describe(
         kernel=kernel_release(tree),
         packages=len(packages),
         package_digest=package_digest(packages),
-        delta=_delta(package_names(beside), packages) if beside is not None else Delta(),
+        delta=delta_between(package_names(beside), packages) if beside is not None else Delta(),
         intent=intent or Intent(),
         note=succeeds.note if succeeds else "",
         pinned=succeeds.pinned if succeeds else False,
@@ -63,12 +62,6 @@ def describe(
     )
     write_json(folder / DESCRIPTION, snapshot.to_json())
     return snapshot
-
-
-def check_name(store: Store, name: str) -> None:
-    """Raises UserError where a new snapshot can't have this name."""
-    if name and (name.isdigit() or name == "latest" or any(item.name == name for item in store.snapshots())):
-        raise UserError(f"the name '{name}' can't be used", next_step="choose one that no snapshot has, not a number")
 
 
 def publish(store: Store, folders: Mapping[int, Path], successors: Sequence[tuple[int, int]]) -> None:
@@ -91,6 +84,7 @@ def finish_publishing(store: Store, detail: Mapping[str, Any]) -> None:
         if source.exists() and not target.exists():
             os.rename(source, target)
             faults.reached("publish.shown")
+            store.remember(store.recorded(int(number)))
     for old, _new in detail["successors"]:
         if store.snapshot_path(old).is_dir():
             before = store.snapshot(old)
@@ -108,11 +102,3 @@ def _hand_over(store: Store, old: int, folder: Path) -> None:
     before, after = store.snapshot(old), Snapshot.from_json(read_json(folder / DESCRIPTION))
     tags = tuple(dict.fromkeys((*before.tags, *after.tags)))
     write_json(folder / DESCRIPTION, replace(after, name=after.name or before.name, tags=tags).to_json())
-
-
-def _delta(before: dict[str, str], after: dict[str, str]) -> Delta:
-    return Delta(
-        added=tuple(sorted(after.keys() - before.keys())),
-        removed=tuple(sorted(before.keys() - after.keys())),
-        changed=tuple(sorted(name for name in after.keys() & before.keys() if after[name] != before[name])),
-    )

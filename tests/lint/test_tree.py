@@ -92,7 +92,7 @@ def test_only_the_owners_import_outside_libraries() -> None:
         "ctypes": {"host/files.py", "host/mounts.py", "host/namespace.py", "host/run.py", "package/alpm/native.py"},
         "btrfsutil": {"snapshot/subvolume.py"},
         "qemu": {"installer/vm/monitor.py"},
-        "merge3": {"package/config_files.py"},
+        "merge3": {"package/text_merge.py"},
         "tomlkit": {"package/manifest/edit.py"},
         "rich": {"cli/terminal.py", "cli/drawing.py"},
     }

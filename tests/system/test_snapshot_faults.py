@@ -13,20 +13,33 @@ import pytest
 from rastos.progress import Progress
 from rastos.snapshot import deploy, plan_deploy
 from rastos.snapshot.bootentry import ENTRIES
+from rastos.snapshot.etc_apply import note_conflicts, open_conflicts
+from rastos.snapshot.etc_merge import EtcConflict
 from tests.conftest import ROOT, need
 from tests.system.storehouse import child, first_snapshot, flaws, leftovers, make_files, mounted_store
 
 OPERATIONS = {
-    "deploy": "deploy(store, plan_deploy(store, 1), Progress())",
+    "deploy": "deploy(store, replace(plan_deploy(store, 1), prune=(Prunable(2, 2, 0),)), Progress())",
+    "cancel": "cancel(store, plan_cancel(store))",
+    "keep": "keep(store, plan_keep(store, 2))",
+    "etc": "change_etc(store, plan_resolve(store, 'settle', 'theirs'))",
+    "snapshot": "child(store, 0, 'new one', {'etc/app.conf': 'new'})",
+    "session": "child(store, 0, 'new one', {'etc/app.conf': 'new'})",
+    "copy": "create_snapshot(store, 0, 'new one')",
+    "copies": "copy_snapshots(store, plan_clone_tree(store, 0))",
     "delete": "delete(store, plan_delete(store, 2))",
 }
 CHILD = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from rastos.host import faults
 from rastos.progress import Progress
-from rastos.snapshot import create_snapshot, delete, deploy, plan_delete, plan_deploy
-from tests.system.storehouse import mounted_store
+from rastos.snapshot import (
+    Prunable, cancel, change_etc, copy_snapshots, create_snapshot, delete, deploy, keep, plan_cancel, plan_clone_tree,
+    plan_delete, plan_deploy, plan_keep, plan_resolve,
+)
+from tests.system.storehouse import child, mounted_store
 with mounted_store(Path(sys.argv[1])) as store:
     faults.arm(sys.argv[2])
     {operation}
@@ -58,8 +71,13 @@ def test_stopped_anywhere_it_still_boots_and_recovers(tmp_path: Path, step: str,
         store.esp.rename(f"{ENTRIES}/rastos-1+3.conf", f"{ENTRIES}/rastos-1.conf")
         child(store, 0, "second", {"etc/app.conf": "two\n", "usr/lib/modules/6.1-test/kernel/btrfs.ko": "ELF two"})
         child(store, 0, "third", {"etc/app.conf": "three\n"})
+        child(store, 2, "below the third", {"etc/app.conf": "four\n"})
         deploy(store, plan_deploy(store, 2), Progress())
         deploy(store, plan_deploy(store, 0), Progress())
+        etc = store.deployment_path(3) / "etc"
+        (etc / "settle").write_text("ours")
+        (etc / "settle.rastos-new").write_text("theirs")
+        note_conflicts(etc, (EtcConflict("settle", "for the test", "settle.rastos-new"),))
     code = CHILD.format(operation=OPERATIONS[step.partition(".")[0]])
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path, f"{step}={kind}"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -71,6 +89,12 @@ def test_stopped_anywhere_it_still_boots_and_recovers(tmp_path: Path, step: str,
     with mounted_store(tmp_path) as store:
         assert flaws(store) == []
         assert leftovers(store) == []
+        etc = store.deployment_path(3) / "etc"
+        if etc.is_dir():  # one or the other, whole; as long as the conflict is open, theirs lies there
+            settled = not open_conflicts(etc)
+            assert (etc / "settle").read_text() in (("theirs",) if settled else ("ours", "theirs"))
+            assert (etc / "settle.rastos-new").exists() is not settled
+            assert not list(etc.glob("*.rastos-making"))
         deploy(store, plan_deploy(store, 1), Progress())
         current = store.current()
         assert current is not None and current.snapshot == 1

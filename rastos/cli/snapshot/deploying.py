@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ import click
 from rastos.cli import render
 from rastos.cli.app import Application
 from rastos.cli.options import dry_run_option, image_option, json_option, secure_boot_options, secure_boot_pair
-from rastos.cli.snapshot.places import opened_store
+from rastos.cli.snapshot.places import opened_store, proven
 
 if TYPE_CHECKING:
-    from rastos.snapshot import DeployPlan, Store
+    from rastos.snapshot import DeployPlan, EtcMerge, Store
+
+Command = Callable[..., Any]
 
 
 def _deploying(
@@ -43,17 +46,9 @@ def _deploying(
 
 def _show_deploy(app: Application, plan: DeployPlan) -> None:
     kernel = "already on the ESP" if plan.kernel_present else f"{render.size(plan.kernel_size)} to the ESP"
-    ways = {
-        "merge": "merged",
-        "current": "the current one",
-        "old": "the one last used with it",
-        "new": "as its packages bring it",
-    }
-    merge = plan.merge
-    counts = (
-        f": {len(merge.take) + len(merge.entries)} taken, {len(merge.remove)} removed, {len(merge.conflicts)} conflicts"
-    )
     app.out.say(f"  snapshot  {plan.snapshot}: {plan.description}")
+    if plan.bad:
+        app.out.say(f"            it was found bad: {plan.bad}", style="yellow")
     app.out.say(f"  kernel    {plan.kernel}, {kernel}")
     if plan.initramfs is not None:
         where = (
@@ -61,35 +56,103 @@ def _show_deploy(app: Application, plan: DeployPlan) -> None:
         )
         where = "in the unified kernel image" if plan.unified else where
         app.out.say(f"  initramfs {len(plan.initramfs.modules)} modules, {where}")
-    app.out.say(f"  /etc      {ways[plan.etc]}{counts if plan.etc == 'merge' else ''}")
-    for path in merge.conflicts:
-        app.out.say(f"            conflict: /etc/{path} stays, the new one lies beside it as {path}.rastos-new")
+    _show_etc(app, plan)
+    for place in plan.state:
+        filled = f", filled from {place.source}" if place.source else ""
+        app.out.say(f"  state     /{place.path} {place.way}{filled}")
+    for item in plan.newer:
+        app.out.say(f"            {item.words()}", style="yellow")
+    for gone in plan.prune:
+        back = f", {render.size(gone.esp)} of the ESP" if gone.esp else ""
+        app.out.say(f"  prune     deployment {gone.deployment} (snapshot {gone.snapshot}){back}")
+    if plan.trial:
+        app.out.say("  boots     once; `rastos snapshot keep` lets it stay")
 
 
-def _kernel_option(function: Any) -> Any:
-    return click.option(
-        "--kernel",
-        default="",
-        metavar="NAME",
-        help="Which of its kernels: release, package or profile (default: the one booted so far, else the newest).",
-    )(function)
+def _show_etc(app: Application, plan: DeployPlan) -> None:
+    ways = {
+        "merge": "merged",
+        "current": "the current one",
+        "old": "the one last used with it",
+        "new": "as its packages bring it",
+    }
+    app.out.say(f"  /etc      {ways[plan.etc]}{_counts(plan.merge) if plan.etc == 'merge' else ''}")
+    for item in plan.merge.details:
+        beside = f"; the new one lies beside it as {item.beside}" if item.beside else ""
+        app.out.say(f"            conflict: /etc/{item.path} stays ({item.why}){beside}", style="yellow")
+    for note in plan.merge.notes:
+        app.out.say(f"            {note}")
 
 
-def _etc_option(function: Any) -> Any:
-    return click.option(
-        "--etc",
-        type=click.Choice(["merge", "current", "old", "new"]),
-        default="merge",
-        show_default=True,
-        help="Which /etc it gets: merged, the current one, the one last used with it, or pristine.",
-    )(function)
+def _counts(merge: EtcMerge) -> str:
+    changed = len(merge.take) + len(merge.entries) + len(merge.mixed)
+    return f": {changed} taken, {len(merge.remove)} removed, {len(merge.conflicts)} conflicts"
+
+
+def _options(function: Command) -> Command:
+    """What deploy and rollback have in common."""
+    for option in reversed(
+        (
+            click.option(
+                "--etc",
+                type=click.Choice(["merge", "current", "old", "new"]),
+                default="merge",
+                show_default=True,
+                help="Which /etc it gets: merged, the current one, the one last used with it, or pristine.",
+            ),
+            click.option(
+                "--decide",
+                "decided",
+                multiple=True,
+                metavar="PATH=SIDE",
+                help="A path of /etc follows this side: ours or theirs. May be given several times.",
+            ),
+            click.option(
+                "--kernel",
+                default="",
+                metavar="NAME",
+                help="Which of its kernels: release, package or profile (default: the one booted so far, else the newest).",
+            ),
+            click.option("--try", "trial", is_flag=True, help="Boot it once; then the one before, unless it is kept."),
+            click.option(
+                "--tries",
+                type=click.IntRange(1, 99),
+                default=3,
+                show_default=True,
+                help="Boots it gets to be found good, before the loader falls back.",
+            ),
+            click.option("--prune", is_flag=True, help="Drop old deployments where room is short."),
+            click.option(
+                "--accept-newer-state",
+                is_flag=True,
+                help="Go on where newer programs have written state that this snapshot refuses.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def _planned(decided: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """Options as the plan wants them."""
+    from rastos.snapshot import etc_path
+
+    sides = {}
+    for text in decided:
+        path, equals, side = text.rpartition("=")
+        if not equals or side not in ("ours", "theirs"):
+            raise click.UsageError(f"--decide {text}: write it as PATH=ours or PATH=theirs.")
+        sides[etc_path(path)] = side
+    return {**options, "decided": sides}
 
 
 @click.command()
-@click.argument("reference", metavar="[ID]", default="latest")
-@_etc_option
-@_kernel_option
-@click.option("--uki/--no-uki", default=None, help="From now on by unified kernel images, or no longer.")
+@click.argument("reference", metavar="[ID]", required=False)
+@_options
+@click.option("--uki/--no-uki", "unified", default=None, help="From now on by unified kernel images, or no longer.")
+@click.option(
+    "--prove", is_flag=True, help="Boot it in QEMU first, on a throw-away overlay; deploy only what comes up."
+)
 @secure_boot_options
 @image_option
 @dry_run_option
@@ -97,28 +160,31 @@ def _etc_option(function: Any) -> Any:
 @click.pass_obj
 def deploy(
     app: Application,
-    reference: str,
-    etc: str,
-    kernel: str,
-    uki: bool | None,
+    /,
+    reference: str | None,
+    decided: tuple[str, ...],
+    prove: bool,
     secure_boot_key: Path | None,
     secure_boot_cert: Path | None,
     image: Path | None,
     dry_run: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Make a snapshot the next system to boot; the one before stays."""
-    from rastos.snapshot import plan_deploy
+    """Make a snapshot the next system to boot; the one before stays. Without ID: the newest that was not found bad."""
+    from rastos.snapshot import newest_usable, plan_deploy
 
+    if prove and not dry_run:
+        proven(app, image, reference, _planned(decided, options))
     with opened_store(app, image, writable=not dry_run, purpose="deploy a snapshot") as store:
-        plan = plan_deploy(store, store.snapshot(reference).id, etc=etc, kernel=kernel, unified=uki)
+        chosen = newest_usable(store) if reference is None else store.snapshot(reference)
+        plan = plan_deploy(store, chosen.id, **_planned(decided, options))
         _deploying(app, store, plan, dry_run=dry_run, as_json=as_json, secure_boot=(secure_boot_key, secure_boot_cert))
 
 
 @click.command()
 @click.argument("reference", metavar="[ID]", required=False)
-@_etc_option
-@_kernel_option
+@_options
 @secure_boot_options
 @image_option
 @dry_run_option
@@ -126,18 +192,19 @@ def deploy(
 @click.pass_obj
 def rollback(
     app: Application,
+    /,
     reference: str | None,
-    etc: str,
-    kernel: str,
+    decided: tuple[str, ...],
     secure_boot_key: Path | None,
     secure_boot_cert: Path | None,
     image: Path | None,
     dry_run: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Go back to the snapshot that booted before, or to the one named. /var, /home, /root and /srv stay."""
     from rastos.snapshot import plan_rollback
 
     with opened_store(app, image, writable=not dry_run, purpose="roll back") as store:
-        plan = plan_rollback(store, reference, etc=etc, kernel=kernel)
+        plan = plan_rollback(store, reference, **_planned(decided, options))
         _deploying(app, store, plan, dry_run=dry_run, as_json=as_json, secure_boot=(secure_boot_key, secure_boot_cert))

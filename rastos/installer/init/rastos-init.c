@@ -1,7 +1,8 @@
 /* rastos-init: the first program of a deployment, as PID 1, before systemd.
  *
  * The kernel has mounted the snapshot's tree read-only as the root. systemd reads /etc before it mounts anything, so this
- * deployment's /etc has to be there first; the state subvolumes come with it. Then systemd takes over the same PID.
+ * deployment's /etc has to be there first; the state subvolumes come with it, and what the state contract names. Then systemd
+ * takes over the same PID.
  *
  * Which deployment: rastos.deployment=N on the kernel command line. Which device: the one whose btrfs has the file system
  * id of "/", found by its super block, because "/dev/root" has no node and udev doesn't run yet.
@@ -100,9 +101,12 @@ static int mounted_fsid(const char *path, unsigned char *fsid)
 
 static int mount_subvolume(const char *device, const char *subvolume, const char *target)
 {
-	char options[128];
+	char options[4096];
 
-	snprintf(options, sizeof options, "subvol=%s", subvolume);
+	if (snprintf(options, sizeof options, "subvol=%s", subvolume) >= (int)sizeof options) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
 	return mount(device, target, "btrfs", MS_NOATIME, options);
 }
 
@@ -144,6 +148,32 @@ static void mount_etc(const char *subvolume, char *path, size_t size)
 	give_up("cannot mount", subvolume);
 }
 
+/* What the state contract gives this deployment alone: "subvolume TAB target" per line (docs/deployments.md).
+ *
+ * A mount that is missing would show other state than was promised, so it is a reason to fall back.
+ */
+static void mount_listed(const char *device)
+{
+	static char line[4608];
+	FILE *file = fopen("/etc/rastos/state-mounts", "re");
+	char *target;
+
+	if (!file)
+		return;
+	while (fgets(line, sizeof line, file)) {
+		line[strcspn(line, "\n")] = '\0';
+		target = strchr(line, '\t');
+		if (!target)
+			continue;
+		*target++ = '\0';
+		if (mkdir(target, 0755) != 0 && errno != EEXIST && errno != EROFS)
+			give_up("cannot make", target);
+		if (mount_subvolume(device, line, target) != 0)
+			give_up("cannot mount", line);
+	}
+	fclose(file);
+}
+
 int main(int argc, char **argv)
 {
 	static const char *const state[] = {"var", "home", "root", "srv"};
@@ -167,6 +197,7 @@ int main(int argc, char **argv)
 			if (mount_subvolume(device, subvolume, target) != 0)
 				give_up("cannot mount", subvolume);
 		}
+		mount_listed(device);
 	}
 	if (made_sys)
 		umount2("/sys", MNT_DETACH);

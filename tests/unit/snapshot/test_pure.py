@@ -6,10 +6,9 @@ import stat
 
 import pytest
 
-from rastos.cli.drawing import draw_tree
-from rastos.snapshot import Delta, Deployment, Snapshot, grow
 from rastos.snapshot.bootentry import kernel_options, parse_entry, parse_name, write_entry
-from rastos.snapshot.etc_merge import EtcMerge, Item, merge_entries, plan_merge
+from rastos.snapshot.etc_merge import EtcMerge, plan_merge
+from rastos.snapshot.etc_tree import Item
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,6 @@ FOLDER = Item(stat.S_IFDIR, 0o755, (0, 0), "", ())
         (A, A, B, EtcMerge(take=("x",))),  # they changed it
         (A, B, A, EtcMerge()),  # we changed it
         (A, B, B, EtcMerge()),  # both, alike
-        (A, B, C, EtcMerge(conflicts=("x",))),  # both, differently
         (None, None, A, EtcMerge(take=("x",))),  # they added it
         (None, A, None, EtcMerge()),  # we added it
         (None, A, B, EtcMerge(conflicts=("x",))),
@@ -84,43 +82,3 @@ def test_a_folder_stays_while_something_of_ours_is_in_it() -> None:
 def test_identity_is_never_taken_from_a_snapshot() -> None:
     for name in ("machine-id", "ssh/ssh_host_rsa_key", "rastos/deployment.json"):
         assert plan_merge({name: A}, {name: B}, {name: C}) == EtcMerge()
-
-
-def test_people_are_merged_entry_by_entry() -> None:
-    base = "root:x:0\nold:x:5\nkept:x:6\n"
-    ours = "root:secret:0\nold:x:5\nkept:y:6\nme:x:1000\n"
-    theirs = "root:x:0\n_new:x:9\n"
-    assert merge_entries(base, ours, theirs) == "root:secret:0\nkept:y:6\nme:x:1000\n_new:x:9\n"
-
-
-def _snapshot(number: int, parent: int | None, text: str, delta: Delta | None = None) -> Snapshot:
-    return Snapshot(number, "", parent, "2026-01-01T00:00:00+00:00", text, kernel="6.1", delta=delta or Delta())
-
-
-def test_tree_is_drawn_whole() -> None:
-    every = [
-        _snapshot(0, None, "first"),
-        _snapshot(1, 0, "a", Delta(("x",), (), ("y",))),
-        _snapshot(2, 1, "b"),
-        _snapshot(3, 0, "c"),
-    ]
-    deployments = [Deployment(1, 0, "", "", "6.1", "new"), Deployment(2, 1, "", "", "6.1", "merge")]
-    lines = [line.plain for line in draw_tree(grow(every, deployments, deployments[1]))]
-    assert [line.partition(",")[0].rstrip() for line in lines] == [
-        "○ 0  first  6.1",
-        "├─ ● 1  a  +1 ~1",
-        "│  └─ ○ 2  b  6.1",
-        "└─ ○ 3  c  6.1",
-    ]
-    assert lines[1].endswith("boots next (deployment 2)")
-
-
-def test_a_long_chain_and_a_lost_parent() -> None:
-    chain = [
-        _snapshot(0, None, "x"),
-        *(_snapshot(n, n - 1, "x") for n in range(1, 5000)),
-        _snapshot(9000, 8000, "orphan"),
-    ]
-    roots = grow(chain, [], None)
-    assert [root.snapshot.id for root in roots] == [0, 9000]
-    assert len(draw_tree(roots)) == 5001

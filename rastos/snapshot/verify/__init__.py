@@ -1,0 +1,1 @@
+"""Whether a snapshot still is what it was: manifests, checking against them, repair."""
