@@ -67,7 +67,7 @@ def describe(
 
 
 def publish(store: Store, folders: Mapping[int, Path], successors: Sequence[tuple[int, int]]) -> None:
-    """Show described snapshots (id: its folder), all or none. `successors` (old, new): names and tags move."""
+    """Show described snapshots (id: its folder), all or none. `successors` (old, new): names, tags and pins move."""
     for old, new in successors:
         _hand_over(store, old, folders[new])
     store.sync()  # what the record promises is on disk before it
@@ -90,8 +90,8 @@ def finish_publishing(store: Store, detail: Mapping[str, Any]) -> None:
     for old, _new in detail["successors"]:
         if store.snapshot_path(old).is_dir():
             before = store.snapshot(old)
-            if before.name or before.tags:
-                store.update(replace(before, name="", tags=()))
+            if before.name or before.tags or before.pinned:
+                store.update(replace(before, name="", tags=(), pinned=False))
                 faults.reached("publish.renamed")
     store.sync()
     faults.reached("publish.durable")
