@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from .transfer.sending import SendItem, SendPlan, plan_send, send, send_to_file, stream_header, stream_of
     from .tree import Node, grow
     from .verify.checking import Damage, SnapshotCheck, check_snapshot
-    from .verify.record import Recorded, quick_problems, record, recorded_digest, require_unchanged
+    from .verify.record import Recorded, record, record_missing
     from .verify.repair import Mend, RepairPlan, plan_repair, repair
+    from .verify.sealing import quick_problems, recorded_digest, require_unchanged
     from .verify.sources import sources_of
 
 _HOMES = {
@@ -134,8 +135,11 @@ _HOMES = {
     ),
     "verify.record": (
         "Recorded",
-        "quick_problems",
         "record",
+        "record_missing",
+    ),
+    "verify.sealing": (
+        "quick_problems",
         "recorded_digest",
         "require_unchanged",
     ),
@@ -208,6 +212,7 @@ __all__ = [
     "receive",
     "receive_directly",
     "record",
+    "record_missing",
     "recorded_digest",
     "repair",
     "replace_by_stream",

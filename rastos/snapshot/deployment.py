@@ -21,6 +21,7 @@ from .kernels import TreeKernel, choose_kernel, kernels_in
 from .metadata import Deployment, now
 from .recovery import collect, kernels_wanted
 from .store import STATE, Store
+from .verify.sealing import require_unchanged
 
 ETC_WAYS = ("merge", "current", "old", "new")
 ESP_RESERVE = 1 << 20  # bytes that stay free for entries and counters
@@ -62,6 +63,7 @@ def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge", kernel: s
     if etc not in ETC_WAYS:
         raise UserError(f"unknown way for /etc: '{etc}'", next_step=f"choose one of {', '.join(ETC_WAYS)}")
     snapshot = store.snapshot(snapshot_id)
+    require_unchanged(store, snapshot.id)
     tree = store.tree(snapshot.id)
     current = store.current()
     release = choose_kernel(kernels_in(tree), kernel, _booted_before(store, snapshot.id, current))

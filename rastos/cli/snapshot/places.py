@@ -11,7 +11,7 @@ from rastos.cli.app import Application
 from rastos.cli.options import chosen_image
 
 if TYPE_CHECKING:
-    from rastos.snapshot import Store
+    from rastos.snapshot import Signer, Store
 
 
 @contextmanager
@@ -21,4 +21,17 @@ def opened_store(app: Application, image: Path | None, *, writable: bool, purpos
     from rastos.snapshot import Store
 
     with open_image(chosen_image(image, app.config.output), writable=writable, purpose=purpose) as opened:
-        yield Store.open(opened.top, opened.esp, writable=writable)
+        store = Store.open(opened.top, opened.esp, writable=writable)
+        yield store
+        if writable and app.config.manifests == "always":
+            from rastos.snapshot import record_missing
+
+            record_missing(store, signer_of(app), app.progress)
+
+
+def signer_of(app: Application, key: str = "") -> Signer:
+    """The key that signs what is sent and manifests: the one named, or the setting's."""
+    from rastos.snapshot import Signer
+
+    home = Path(app.config.signing_home).expanduser() if app.config.signing_home else None
+    return Signer(key or app.config.signing_key, home)

@@ -9,8 +9,8 @@ import click
 
 from rastos.cli.app import Application
 from rastos.cli.options import dry_run_option, image_option, json_option
-from rastos.cli.snapshot.places import opened_store
-from rastos.cli.snapshot.transfer import keyring_options, signer_of, trust_of
+from rastos.cli.snapshot.places import opened_store, signer_of
+from rastos.cli.snapshot.transfer import keyring_options, trust_of
 
 if TYPE_CHECKING:
     from rastos.snapshot import SnapshotCheck, Store

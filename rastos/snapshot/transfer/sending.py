@@ -17,7 +17,7 @@ from .. import subvolume
 from ..metadata import Snapshot
 from ..signing import Signer
 from ..store import Store
-from ..verify.record import recorded_digest
+from ..verify.sealing import recorded_digest
 from .container import CHUNK, End, Header, Part, Signature, make_chunk, make_header, make_index, write_part
 from .have import Have
 

@@ -23,7 +23,8 @@ from ..signing import Trust
 from ..store import Store
 from .checking import signer_of
 from .making import hard_link_of, make_path, only_attributes, set_attributes
-from .record import SEAL, SnapshotManifest, read_manifest, seal
+from .record import SnapshotManifest, read_manifest
+from .sealing import SEAL, seal
 from .sources import Source
 
 
