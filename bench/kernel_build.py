@@ -109,8 +109,11 @@ class Bench:
 
     def made(self) -> tuple[set[str], set[str]]:
         """Objects that the last commands made, ours and make's."""
-        logs = (self.plan().log, self.folder / "plain.log")
-        ours, theirs = (MakeLog().feed(log.read_text(errors="replace").splitlines()).present for log in logs)
+        plan = self.plan()
+        both = ((plan.log, plan.tree), (self.folder / "plain.log", replace(plan, cache=self.folder / "plain").tree))
+        ours, theirs = (
+            MakeLog(tree=tree).feed(log.read_text(errors="replace").splitlines()).present for log, tree in both
+        )
         return ours, theirs
 
 

@@ -9,7 +9,14 @@ import click
 
 from rastos.cli import render
 from rastos.cli.app import Application
-from rastos.cli.options import chosen_image, dry_run_option, image_option, json_option
+from rastos.cli.options import (
+    chosen_image,
+    dry_run_option,
+    image_option,
+    json_option,
+    secure_boot_options,
+    secure_boot_pair,
+)
 from rastos.cli.package.asking import asked
 
 if TYPE_CHECKING:
@@ -50,6 +57,10 @@ def image() -> None:
     metavar="PROFILE|PACKAGE|distro",
     help="Kernel profile or package instead of the profile's; distro: the distribution's own.",
 )
+@click.option(
+    "--uki", is_flag=True, help="Boot by unified kernel images: kernel, initramfs, command line in one EFI program."
+)
+@secure_boot_options
 @click.option("--format", "kind", type=click.Choice(["qcow2", "raw"]), help="Instead of the profile's.")
 @click.option("--size", metavar="SIZE", help="Size of the disk, such as 4G.")
 @click.option("--hostname", metavar="NAME", help="Instead of the profile's.")
@@ -83,6 +94,9 @@ def create(
     profile: str,
     packages: Path | None,
     kernel: str | None,
+    uki: bool,
+    secure_boot_key: Path | None,
+    secure_boot_cert: Path | None,
     kind: str | None,
     size: str | None,
     hostname: str | None,
@@ -115,6 +129,7 @@ def create(
     chosen = replace(
         chosen,
         kernel=kernel or chosen.kernel,
+        uki=uki or chosen.uki,
         format=kind or chosen.format,
         hostname=hostname or chosen.hostname,
         size=parse_size(size, what="--size") if size else chosen.size,
@@ -127,7 +142,7 @@ def create(
     lock, channels = _sources(app, chosen, manifest, repository, locked=locked, bundle=bundle, keyring=keyring)
     request = distro_request(chosen.kernel)
     if request is not None:
-        chosen = replace(chosen, kernel=distro_package(app, request, channels).name)
+        chosen = replace(chosen, kernel=distro_package(app, request, channels, locked=locked).name)
         # there may have been no local channel before
         lock, channels = _sources(app, chosen, manifest, repository, locked=locked, bundle=bundle, keyring=keyring)
     plan = plan_image(
@@ -140,6 +155,7 @@ def create(
         progress=app.progress,
         lock=lock,
         decide=asked(app),
+        secure_boot=secure_boot_pair(secure_boot_key, secure_boot_cert),
     )
     if not as_json:
         _show_plan(app, plan)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from rastos.kernel import SecureBootKey
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +42,27 @@ def root_option(function: F) -> F:
         required=True,
         help="The root folder of the tree to work on.",
     )(function)
+
+
+def secure_boot_options(function: F) -> F:
+    """--secure-boot-key and --secure-boot-cert: what signs EFI programs; see `secure_boot_pair`."""
+    for name, help_ in (
+        ("--secure-boot-cert", "The certificate of that key (PEM)."),
+        ("--secure-boot-key", "Sign what the firmware starts with this key (PEM)."),
+    ):
+        function = click.option(name, type=click.Path(path_type=Path, dir_okay=False), help=help_)(function)
+    return function
+
+
+def secure_boot_pair(key: Path | None, certificate: Path | None) -> SecureBootKey | None:
+    """The pair that the options name; None where they name none."""
+    if key is None and certificate is None:
+        return None
+    if key is None or certificate is None:
+        raise click.UsageError("--secure-boot-key and --secure-boot-cert go together.")
+    from rastos.kernel import read_secure_boot_key
+
+    return read_secure_boot_key(key, certificate)
 
 
 def chosen_image(image: Path | None, output: Path) -> Path:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rastos.errors import UserError
 from rastos.host import run, working_directory
+from rastos.kernel import read_uki
 from rastos.kernel.checks import BootFacts, ConfigOrigin, from_file
-from rastos.snapshot import Store, boot_files
+from rastos.snapshot import BootFiles, Store, boot_files
 
 from .open import OpenImage, open_image
 from .partition import ESP_TYPE
@@ -45,15 +46,23 @@ def image_kernel(image: Path, *, cache: Path, buses: tuple[str, ...] = ("virtio"
             gpt=True,
             esp=any(part.type.upper() == ESP_TYPE for part in opened.partitions),
             command_line=files.options,
-            modules=None if files.initrd_esp_path is None else _modules(opened, files.initrd_esp_path, cache),
+            modules=_modules(_initramfs(opened, files), cache),
         )
         return ImageKernel(origin, name.read_text().strip() if name.is_file() else "", facts)
 
 
-def _modules(opened: OpenImage, initrd: str, cache: Path) -> frozenset[str]:
-    """Names of the modules in an initramfs on the ESP (a cpio archive, compressed or not)."""
+def _initramfs(opened: OpenImage, files: BootFiles) -> bytes | None:
+    if files.unified:
+        return read_uki(opened.esp.read(files.kernel_esp_path), files.kernel_esp_path).get(".initrd")
+    return None if files.initrd_esp_path is None else opened.esp.read(files.initrd_esp_path)
+
+
+def _modules(initramfs: bytes | None, cache: Path) -> frozenset[str] | None:
+    """Names of the modules in an initramfs (a cpio archive, compressed or not)."""
+    if initramfs is None:
+        return None
     with working_directory(cache / "work", "initrd") as place:
-        (place / "initrd").write_bytes(opened.esp.read(initrd))
+        (place / "initrd").write_bytes(initramfs)
         listed = run(["bsdtar", "-tf", place / "initrd"], what="list the initramfs").stdout
     names = (Path(line).name for line in listed.splitlines())
     return frozenset(name.split(".ko")[0].replace("-", "_") for name in names if ".ko" in name)

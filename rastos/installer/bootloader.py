@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from rastos.errors import HostError
+from rastos.host import working_directory
+from rastos.kernel import SecureBootKey, sign_efi
 from rastos.snapshot import Esp
 
 BINARY = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
@@ -17,8 +21,8 @@ editor no
 """
 
 
-def install_bootloader(esp: Esp, tree: Path) -> None:
-    """Put the loader and its configuration on the ESP; the tree's own loader, else the host's.
+def install_bootloader(esp: Esp, tree: Path, secure_boot: SecureBootKey | None = None) -> None:
+    """Put the loader and its configuration on the ESP; the tree's own loader, else the host's; signed where a key is given.
 
     Raises HostError where neither has one.
     """
@@ -32,8 +36,13 @@ def install_bootloader(esp: Esp, tree: Path) -> None:
             on=BINARY,
             next_step="add systemd-boot to the packages, or install systemd-boot-efi here",
         )
-    for place in PLACES:
-        esp.write(place, binary)
+    with working_directory(Path(tempfile.gettempdir()), "rastos-loader-") as work:
+        if secure_boot is not None:
+            shutil.copyfile(binary, work / binary.name)
+            binary = work / binary.name
+            sign_efi(binary, secure_boot)
+        for place in PLACES:
+            esp.write(place, binary)
     esp.write("/loader/loader.conf", CONFIGURATION.encode())
     # bootctl(1): this name tells tools that entries are of type 1
     esp.write("/loader/entries.srel", b"type1\n")

@@ -23,6 +23,7 @@ from rastos.host import (
     working_directory,
     write_json,
 )
+from rastos.kernel import SecureBootKey
 from rastos.package import (
     Change,
     Channel,
@@ -67,6 +68,7 @@ class ImagePlan:
     key: str
     cached: bool
     policy: TransactionPolicy = field(default_factory=TransactionPolicy)
+    secure_boot: SecureBootKey | None = None
 
     def manifest(self) -> dict[str, Any]:
         """What the image holds, whoever made it and wherever it goes; kept inside it as image.json."""
@@ -111,10 +113,12 @@ def plan_image(
     progress: Progress,
     lock: Lockfile | None = None,
     decide: Decide | None = None,
+    secure_boot: SecureBootKey | None = None,
 ) -> ImagePlan:
     """Resolve everything an image is made of; writes nothing but the init program's package.
 
-    With `lock` the packages are exactly those of a lockfile. `decide` answers what the manifest leaves open.
+    With `lock` the packages are exactly those of a lockfile. `decide` answers what the manifest leaves open. `secure_boot`
+    signs the boot loader and, with `profile.uki`, what it starts.
 
     Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
     """
@@ -148,7 +152,8 @@ def plan_image(
     described = repr(replace(profile, path=Path()))
     # the rules, and how channels convert packages, decide which files come out as well
     made = repr((policy_of(manifest), [getattr(channel, "conversion", "") for channel in channels]))
-    key = digest_of(VERSION, described, contents, kernel.sha256, made)
+    signed = (secure_boot.fingerprint,) if secure_boot else ()
+    key = digest_of(VERSION, described, contents, kernel.sha256, made, *signed)
     layout = plan_layout(profile.size, profile.esp, seed=key)
     if packages.installed_size > layout.root.size:
         raise UserError(
@@ -156,7 +161,9 @@ def plan_image(
             next_step="make the image larger: --size",
         )
     place = _cached(cache, key, profile.format)
-    return ImagePlan(profile, packages, name, kernel.version, layout, output, key, place.is_file(), policy_of(manifest))
+    cached = place.is_file()
+    policy = policy_of(manifest)
+    return ImagePlan(profile, packages, name, kernel.version, layout, output, key, cached, policy, secure_boot)
 
 
 def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, progress: Progress) -> Image:
@@ -212,18 +219,18 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
 def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path, top: Path, clock: _Clock) -> None:
     layout, profile = plan.layout, plan.profile
     esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
-    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline)
+    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline, uki=profile.uki)
     with create_session(store, None, "create the image") as session:
         with clock.phase("install packages"):
             target = target_for(session.tree, cache, immutable=True)
             apply_plan(target, channels, plan.packages, clock.progress, policy=plan.policy)
         with clock.phase("configure the system"):
             configure_system(session.tree, profile, layout.esp)
-            install_bootloader(esp, session.tree)
+            install_bootloader(esp, session.tree, plan.secure_boot)
         with clock.phase("first snapshot"):
             snapshot = session.commit(f"first system, profile {profile.name}")
     with clock.phase("first deployment"):
-        deploy(store, plan_deploy(store, snapshot.id), clock.progress)
+        deploy(store, plan_deploy(store, snapshot.id), clock.progress, secure_boot=plan.secure_boot)
     write_json(top / MANIFEST, {**plan.manifest(), "seconds": dict(clock.laps)})
 
 

@@ -46,6 +46,7 @@ class ImageProfile:
     esp: int = 256 << 20
     format: str = "qcow2"
     cmdline: str = "console=ttyS0,115200 panic=10"
+    uki: bool = False
     root_password: str = ""
     ssh_keys: tuple[str, ...] = ()
     users: tuple[User, ...] = ()
@@ -122,6 +123,10 @@ class _Reader:
                 values["users"] = tuple(self._user(item) for item in value)
             elif key in ("sets", "packages", "ssh-keys", "enable", "mask"):
                 values[field_name] = self._names(key, value)
+            elif key == "uki":
+                if not isinstance(value, bool):
+                    raise self.fail(key, f"{key} is {value!r}, expected true or false", "write uki = true")
+                values[field_name] = value
             elif isinstance(value, str):
                 values[field_name] = value
             else:

@@ -16,8 +16,19 @@ if TYPE_CHECKING:
     from .config_menus import KernelTree, MenuEntry, menus_or_nothing, nearest_tree
     from .config_port import Changed, Gone, Heir, NewOption, PortReport, port_report
     from .config_show import Asked, Option, show_options, who_asked
-    from .distribution import DistributionPlan, distro_kernel, distro_request, plan_distribution
-    from .fragments import Merged, OptionGroup, Override, Request, find_fragment, merge, option_groups, parse_fragment
+    from .distribution import DistributionPlan, distro_kernel, distro_profile, distro_request, plan_distribution
+    from .fragments import (
+        Merged,
+        OptionGroup,
+        Override,
+        Request,
+        find_fragment,
+        fragment_files,
+        merge,
+        option_groups,
+        parse_fragment,
+        short_name,
+    )
     from .initramfs import InitramfsModule, InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
     from .jobs import fitting_jobs
     from .kconfig import Dropped, read_config
@@ -43,6 +54,7 @@ if TYPE_CHECKING:
     )
     from .store import BuiltKernel, FurtherPackage, built
     from .toolchain import Toolchain, find_toolchain
+    from .uki import UKI_STUB, UkiParts, make_uki, read_uki
     from .vmlinux import Vmlinux, find_vmlinux, vmlinuz_of
 
 _HOMES = {
@@ -82,6 +94,7 @@ _HOMES = {
     "distribution": (
         "DistributionPlan",
         "distro_kernel",
+        "distro_profile",
         "distro_request",
         "plan_distribution",
     ),
@@ -91,9 +104,11 @@ _HOMES = {
         "Override",
         "Request",
         "find_fragment",
+        "fragment_files",
         "merge",
         "option_groups",
         "parse_fragment",
+        "short_name",
     ),
     "initramfs": (
         "InitramfsModule",
@@ -159,6 +174,12 @@ _HOMES = {
         "Toolchain",
         "find_toolchain",
     ),
+    "uki": (
+        "UKI_STUB",
+        "UkiParts",
+        "make_uki",
+        "read_uki",
+    ),
     "vmlinux": (
         "Vmlinux",
         "find_vmlinux",
@@ -204,11 +225,14 @@ __all__ = [
     "SigningKey",
     "Source",
     "Toolchain",
+    "UKI_STUB",
+    "UkiParts",
     "Vmlinux",
     "build",
     "built",
     "compare_configs",
     "distro_kernel",
+    "distro_profile",
     "distro_request",
     "edit_config",
     "explained",
@@ -217,10 +241,12 @@ __all__ = [
     "find_toolchain",
     "find_vmlinux",
     "fitting_jobs",
+    "fragment_files",
     "kernel_facts",
     "known_module_key",
     "list_sources",
     "load_profile",
+    "make_uki",
     "menu_editor",
     "menus_or_nothing",
     "merge",
@@ -238,9 +264,11 @@ __all__ = [
     "read_config",
     "read_secure_boot_key",
     "read_series",
+    "read_uki",
     "releases",
     "resolve_config",
     "save_edited",
+    "short_name",
     "show_options",
     "sign_efi",
     "tally",

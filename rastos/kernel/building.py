@@ -195,10 +195,10 @@ def _opening(plan: BuildPlan) -> MakeLog:
     if before and not before["finished"]:
         drop_suspicious(plan.tree)
     if not before:
-        return MakeLog(expected=expected)
+        return MakeLog(expected, plan.tree)
     if before["key"] == plan.key:
-        return MakeLog(expected=expected, present=objects_in(plan.tree))
-    return MakeLog()  # other options: only make knows how much of the tree they touch
+        return MakeLog(expected, plan.tree, objects_in(plan.tree))
+    return MakeLog(tree=plan.tree)  # other options: only make knows how much of the tree they touch
 
 
 def _mark(plan: BuildPlan, *, finished: bool) -> None:

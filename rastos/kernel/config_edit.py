@@ -76,10 +76,10 @@ def edit_config(plan: BuildPlan, editor: Editor, output: Path, progress: Progres
             return EditedConfig((), 0, "", output, same=True)
         with progress.step("Find the fewest lines that give it"):
             needed, possible = _candidates(base, without.config, config)
-            lines = _fewest(base, without.config, needed, possible)
             given = _explicit(config)
             differing: Sequence[str] = ()
             for _ in range(ROUNDS):
+                lines = _fewest(base, without.config, needed, possible)
                 text = _text(base, lines)
                 differing = _tried(base, text, after, work)
                 if not differing:
@@ -87,7 +87,7 @@ def edit_config(plan: BuildPlan, editor: Editor, output: Path, progress: Progres
                     requests = tuple(Request(name, value, output.name, 0) for name, value in lines.items())
                     return EditedConfig(requests, changed, text, output, same=False)
                 # a menu keeps the value of what nobody asked for; a build takes the default, which may be another now
-                lines |= {name: given.get(name, "n") for name in differing}
+                possible |= {name: given.get(name, "n") for name in differing if name not in needed}
     kept = plan.cache / "configs" / f"{plan.profile.name}-edited.config"
     write_atomic(kept, edited)
     raise UserError(

@@ -86,6 +86,11 @@ def distro_request(kernel: str) -> str | None:
     return package
 
 
+def distro_profile(package: str) -> str:
+    """What stands for a profile's name where the distribution's kernel is listed: "distro", or with what tells it from others."""
+    return f"{DISTRO}-{package.removeprefix('linux-image-')}" if package else DISTRO
+
+
 def plan_distribution(
     channels: Sequence[Channel], repository: LocalRepository, cache: Path, progress: Progress, *, package: str = ""
 ) -> DistributionPlan:
@@ -101,7 +106,7 @@ def plan_distribution(
             if real:
                 found = index.record(re.split(r"[<>=]", real[0])[0])
             shown = channel.display_version(found.version)
-            profile = f"{DISTRO}-{package.removeprefix('linux-image-')}" if package else DISTRO
+            profile = distro_profile(package)
             key = digest_of("distribution", str(FORMAT), profile, channel.name, found.name, found.version, found.sha256)
             return DistributionPlan(
                 profile=profile,

@@ -114,6 +114,20 @@ def _lines(path: Path) -> list[str]:
         raise UserError(f"cannot read the fragment: {error}", on=path, next_step="check the file named") from error
 
 
+def fragment_files(search: Sequence[Path]) -> tuple[Path, ...]:
+    """Every fragment of the profile folders, by name; the first folder that has a name wins."""
+    named: dict[str, Path] = {}
+    for folder in search:
+        for path in sorted((folder / "kernel/fragments").glob("*.config")):
+            named.setdefault(path.stem, path)
+    return tuple(named[name] for name in sorted(named))
+
+
+def short_name(path: Path) -> str:
+    """What a fragment is called without the number that it sorts by: 82-lockdep.config → lockdep."""
+    return re.sub(r"^\d+-", "", path.stem)
+
+
 def find_fragment(wanted: str, search: Sequence[Path]) -> Path:
     """A fragment somebody names: a file, or one of the profile folders by name, with its number or without ("lockdep").
 
@@ -121,13 +135,10 @@ def find_fragment(wanted: str, search: Sequence[Path]) -> Path:
     """
     if Path(wanted).is_file():
         return Path(wanted)
-    named: dict[str, Path] = {}
-    for folder in search:
-        for path in sorted((folder / "kernel/fragments").glob("*.config")):
-            named.setdefault(path.stem, path)
+    named = {path.stem: path for path in fragment_files(search)}
     if wanted.removesuffix(".config") in named:
         return named[wanted.removesuffix(".config")]
-    short = {name: re.sub(r"^\d+-", "", name) for name in named}
+    short = {name: short_name(path) for name, path in named.items()}
     found = [name for name, bare in short.items() if bare == wanted]
     if len(found) == 1:
         return named[found[0]]

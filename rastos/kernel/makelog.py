@@ -19,9 +19,10 @@ _MAKE = re.compile(r"^make(?:\[\d+\])?: \*\*\* (.*)$")
 
 @dataclass(slots=True)
 class MakeLog:
-    """Takes make's lines; `present` are objects an interrupted run of the same build left (paths in the tree)."""
+    """Takes make's lines; `present` are objects an interrupted run of the same build left (paths in `tree`)."""
 
     expected: int | None = None
+    tree: Path | None = None
     present: set[str] = field(default_factory=set)
     warnings: int = 0
     current: str = ""
@@ -45,11 +46,12 @@ class MakeLog:
         """Take one line; True where it changed what is to be shown."""
         found = _MADE.match(text)
         if found:
-            self.current = f"{found[1]} {found[2]}"
-            if not found[2].endswith(_OBJECT):
+            name = found[2].removeprefix(f"{self.tree}/")  # what lies below tools/ is named in full
+            self.current = f"{found[1]} {name}"
+            if not name.endswith(_OBJECT):
                 return False
             self.made += 1
-            self.present.add(found[2])
+            self.present.add(name)
             return True
         if _WARNING.search(text):
             self.warnings += 1

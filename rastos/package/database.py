@@ -23,6 +23,7 @@ from .tables import replace as replace_tables
 from .tables import write as write_tables
 
 _MAGIC = {b"\x28\xb5\x2f\xfd": "zst", b"\x1f\x8b": "gz", b"\xfd7zXZ": "xz", b"BZh": "bz2"}
+_PIECE = 1 << 20
 _MAX_DATABASE = 1 << 31  # bytes unpacked; more is an attack or a mistake
 _SMALL = 4 << 20  # bytes unpacked; up to this, walking takes no longer than looking for tables
 _NAME_END = re.compile(rb"[<>=]")
@@ -59,6 +60,21 @@ def open_decompressed(path: Path) -> Iterator[IO[bytes]]:
             yield raw
 
 
+def read_at_most(stream: IO[bytes], limit: int) -> bytes:
+    """All of a stream. ValueError: it has more than `limit` bytes.
+
+    Piece by piece: a reader that is asked for many bytes at once may take memory for all of them before it has any.
+    """
+    pieces = []
+    left = limit
+    while piece := stream.read(min(_PIECE, left + 1)):
+        left -= len(piece)
+        if left < 0:
+            raise ValueError(f"more than {limit} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 class SyncIndex:
     """One sync database: names, who provides what, and records parsed on demand.
 
@@ -80,7 +96,7 @@ class SyncIndex:
             found = opened(beside, wanted)
             if found is None:
                 with open_decompressed(path) as stream:
-                    data = stream.read(_MAX_DATABASE)
+                    data = read_at_most(stream, _MAX_DATABASE)
                 found = _made(data, *_walk(data), beside, wanted)
         except (OSError, EOFError, ValueError, IndexError) as error:
             raise IntegrityError(f"a damaged package database: {error}", on=path) from error

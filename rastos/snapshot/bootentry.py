@@ -35,7 +35,10 @@ class EntryName:
 
 @dataclass(frozen=True, slots=True)
 class BootFiles:
-    """What a direct kernel boot of the next deployment needs; paths on the ESP."""
+    """What a direct kernel boot of the next deployment needs; paths on the ESP.
+
+    With `unified` the kernel's path is that of a unified kernel image, which holds the initramfs too.
+    """
 
     kernel_esp_path: str
     initrd_esp_path: str | None
@@ -43,6 +46,7 @@ class BootFiles:
     release: str
     deployment: int
     snapshot: int
+    unified: bool = False
 
 
 def parse_name(name: str) -> EntryName | None:
@@ -54,9 +58,16 @@ def parse_name(name: str) -> EntryName | None:
     return EntryName(name, int(found["number"]), None if left is None else int(left), int(found["done"] or 0))
 
 
-def write_entry(*, number: int, title: str, kernel: str, options: str, initrd: str | None = None) -> str:
-    """The entry's text; lines in the order of the specification's examples."""
-    lines = [f"title {_line(title)}", f"version {number}", "sort-key rastos", f"linux {kernel}"]
+def write_entry(
+    *, number: int, title: str, kernel: str, options: str, initrd: str | None = None, unified: bool = False
+) -> str:
+    """The entry's text; lines in the order of the specification's examples. `unified`: the kernel is an EFI program as it is."""
+    lines = [
+        f"title {_line(title)}",
+        f"version {number}",
+        "sort-key rastos",
+        f"{'efi' if unified else 'linux'} {kernel}",
+    ]
     if initrd:
         lines.append(f"initrd {initrd}")
     return "\n".join([*lines, f"options {_line(options)}", ""])
@@ -87,17 +98,19 @@ def boot_files(store: Store) -> BootFiles:
         raise UserError("nothing is deployed", next_step="deploy a snapshot: `rastos snapshot deploy ID`")
     entry = max(names, key=lambda item: item.number)
     values = parse_entry(store.esp.read(f"{ENTRIES}/{entry.name}").decode())
-    if "linux" not in values or "options" not in values:
+    kernel = values.get("linux", values.get("efi"))
+    if kernel is None or "options" not in values:
         raise IntegrityError("a boot entry is damaged", on=entry.name, next_step="deploy the snapshot again")
     words = dict(word.partition("=")[::2] for word in values["options"].split())
     deployment = store.deployment(entry.number)
     return BootFiles(
-        values["linux"],
+        kernel,
         values.get("initrd"),
         values["options"],
         deployment.kernel,
         entry.number,
         int(words.get("rastos.snapshot", deployment.snapshot)),
+        "efi" in values,
     )
 
 

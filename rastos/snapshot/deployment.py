@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rastos.errors import HostError, IntegrityError, UserError
-from rastos.host import faults, sha256_file, working_directory, write_atomic, write_json
-from rastos.kernel import InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
+from rastos.host import faults, sha256_file, write_atomic, write_json
+from rastos.kernel import InitramfsPlan, SecureBootKey, plan_initramfs
 from rastos.progress import Progress
 
 from . import subvolume
 from .bootentry import ENTRIES, KERNELS, PENDING, TRIES, kernel_options, write_entry
+from .bootfiles import boot_stub, kernel_command_line, put_initramfs, put_kernel
 from .copying import copy_attributes, copy_missing, copy_path
 from .etc_merge import IDENTITY, EtcMerge, apply_merge, plan_merge, read_tree
 from .kernels import TreeKernel, choose_kernel, kernels_in
@@ -44,6 +44,7 @@ class DeployPlan:
     initramfs: InitramfsPlan | None
     initramfs_path: str | None
     initramfs_present: bool
+    unified: bool
     etc: str
     etc_from: int | None
     merge: EtcMerge
@@ -54,11 +55,14 @@ class DeployPlan:
         return asdict(self)
 
 
-def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge", kernel: str = "") -> DeployPlan:
+def plan_deploy(
+    store: Store, snapshot_id: int, *, etc: str = "merge", kernel: str = "", unified: bool | None = None
+) -> DeployPlan:
     """Work out a deploy and check all that could stop it: kernel, init program, space on btrfs and ESP.
 
     `etc`: merge (three-way), current (the running one as it is), old (the last one used with that snapshot) or new
-    (pristine). `kernel`: one of several in it (see `kernels.choose_kernel`). Raises UserError, IntegrityError (parts that don't belong together) or HostError (space).
+    (pristine). `kernel`: one of several in it (see `kernels.choose_kernel`). `unified`: by a unified kernel
+    image from now on, or no longer (None: as this store does). Raises UserError, IntegrityError (parts that don't belong together) or HostError (space).
     """
     if etc not in ETC_WAYS:
         raise UserError(f"unknown way for /etc: '{etc}'", next_step=f"choose one of {', '.join(ETC_WAYS)}")
@@ -70,10 +74,14 @@ def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge", kernel: s
     vmlinuz = _coherent(tree, release or snapshot.kernel, snapshot.id)
     digest = sha256_file(vmlinuz)
     kernel_path = f"{KERNELS}/{digest[:16]}/vmlinuz"
-    present = store.esp.exists(kernel_path)
+    unified = bool(store.info.get("uki")) if unified is None else unified
+    # a unified image holds the number of its deployment: no two are the same
+    present = not unified and store.esp.exists(kernel_path)
     size = vmlinuz.stat().st_size
     initramfs = plan_initramfs(tree, release)
-    initramfs_path = f"{KERNELS}/{initramfs.key[:16]}/initramfs" if initramfs else None
+    if unified:
+        size += boot_stub(tree, snapshot.id).stat().st_size
+    initramfs_path = f"{KERNELS}/{initramfs.key[:16]}/initramfs" if initramfs and not unified else None
     initramfs_present = initramfs_path is not None and store.esp.exists(initramfs_path)
     _space(store, (0 if present else size) + (initramfs.size if initramfs and not initramfs_present else 0))
     source: int | None = current.number if current else None
@@ -102,6 +110,7 @@ def plan_deploy(store: Store, snapshot_id: int, *, etc: str = "merge", kernel: s
         initramfs=initramfs,
         initramfs_path=initramfs_path,
         initramfs_present=initramfs_present,
+        unified=unified,
         etc=etc,
         etc_from=None if etc == "new" else source,
         merge=merge,
@@ -150,8 +159,13 @@ def _space(store: Store, kernel: int) -> None:
         )
 
 
-def deploy(store: Store, plan: DeployPlan, progress: Progress) -> Deployment:
-    """Carry a plan out. At every instant at least one boot entry starts a complete deployment."""
+def deploy(
+    store: Store, plan: DeployPlan, progress: Progress, *, secure_boot: SecureBootKey | None = None
+) -> Deployment:
+    """Carry a plan out. At every instant at least one boot entry starts a complete deployment.
+
+    `secure_boot` signs a unified kernel image; a kernel by itself is signed when it is built.
+    """
     with progress.step(f"Deploying snapshot {plan.snapshot}") as step:
         number = store.take_number("deployment")
         intent = store.journal.begin("deploy", deployment=number, snapshot=plan.snapshot)
@@ -167,26 +181,31 @@ def deploy(store: Store, plan: DeployPlan, progress: Progress) -> Deployment:
         os.rename(folder, store.deployment_path(number))
         store.sync()
         faults.reached("deploy.synced")
-        if not store.esp.exists(plan.kernel_path):
-            store.esp.write(plan.kernel_path, store.tree(plan.snapshot) / "usr/lib/modules" / plan.kernel / "vmlinuz")
-        faults.reached("deploy.kernel")
-        _put_initramfs(store, plan, progress)
-        faults.reached("deploy.initramfs")
         name = f"{ENTRIES}/rastos-{number}+{TRIES}.conf"
         options = kernel_options(
             partuuid=store.info["root_partuuid"],
             snapshot=plan.snapshot,
             deployment=number,
-            cmdline=" ".join(filter(None, (_kernel_command_line(store, plan), store.info["cmdline"]))),
+            cmdline=" ".join(filter(None, (kernel_command_line(store, plan), store.info["cmdline"]))),
         )
         title = f"rastOS {number}: {plan.description or f'snapshot {plan.snapshot}'}"
+        kernel = put_kernel(store, plan, title, options, progress, secure_boot)
+        faults.reached("deploy.kernel")
+        put_initramfs(store, plan, progress)
+        faults.reached("deploy.initramfs")
         text = write_entry(
-            number=number, title=title, kernel=plan.kernel_path, options=options, initrd=plan.initramfs_path
+            number=number,
+            title=title,
+            kernel=kernel,
+            options=options,
+            initrd=plan.initramfs_path,
+            unified=plan.unified,
         )
         store.esp.write(name + PENDING, text.encode())
         faults.reached("deploy.entry")
         store.esp.rename(name + PENDING, name)  # the commit point
         faults.reached("deploy.committed")
+        store.set_unified(plan.unified)
         collect(store, keep_kernels=kernels_wanted(store))
         faults.reached("deploy.collected")
         intent.close()
@@ -194,26 +213,6 @@ def deploy(store: Store, plan: DeployPlan, progress: Progress) -> Deployment:
         if plan.merge.conflicts:
             step.note(f"/etc: {len(plan.merge.conflicts)} conflicts, both versions kept", "warning")
     return deployment
-
-
-def _put_initramfs(store: Store, plan: DeployPlan, progress: Progress) -> None:
-    """On the ESP under the name of its content, before anything names it."""
-    if plan.initramfs is None or plan.initramfs_path is None or store.esp.exists(plan.initramfs_path):
-        return
-    with (
-        progress.step("Initramfs") as step,
-        working_directory(Path(tempfile.gettempdir()), "rastos-initramfs-") as place,
-    ):
-        size = write_initramfs(plan.initramfs, store.tree(plan.snapshot), place / "initramfs")
-        store.esp.write(plan.initramfs_path, place / "initramfs")
-        step.outcome = f"{len(plan.initramfs.modules)} modules, {size / 1e6:.1f} MB"
-        if plan.initramfs.missing:
-            step.note(f"the kernel has no {', '.join(plan.initramfs.missing)}", "warning")
-
-
-def _kernel_command_line(store: Store, plan: DeployPlan) -> str:
-    """What the kernel's profile asks for; the image's own parameters come after it and win."""
-    return str(kernel_facts(store.tree(plan.snapshot), plan.kernel).get("command_line", ""))
 
 
 def _build_etc(store: Store, plan: DeployPlan, deployment: Deployment) -> Path:

@@ -73,7 +73,7 @@ def kernels_wanted(store: Store) -> frozenset[str]:
     wanted = set()
     for entry in store.entries():
         values = parse_entry(store.esp.read(f"{ENTRIES}/{entry.name}").decode())
-        paths = (values.get("linux", ""), values.get("initrd", ""))
+        paths = (values.get(key, "") for key in ("linux", "initrd", "efi"))
         wanted |= {path.removeprefix(KERNELS + "/").partition("/")[0] for path in paths if path}
     return frozenset(wanted)
 

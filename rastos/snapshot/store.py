@@ -30,8 +30,8 @@ class Store:
         self.journal = Journal(top / "journal")
 
     @classmethod
-    def initialise(cls, top: Path, esp: Esp, *, root_partuuid: str, cmdline: str) -> Store:
-        """Lay out an empty btrfs as a store."""
+    def initialise(cls, top: Path, esp: Esp, *, root_partuuid: str, cmdline: str, uki: bool = False) -> Store:
+        """Lay out an empty btrfs as a store; `uki`: its deployments boot by unified kernel images."""
         for name in ("snapshots", "deployments", "sessions", "journal", "state"):
             (top / name).mkdir()
         for name in STATE:
@@ -41,6 +41,7 @@ class Store:
             "uuid": str(uuid.uuid4()),
             "root_partuuid": root_partuuid,
             "cmdline": cmdline,
+            "uki": uki,
             "next_snapshot": 0,
             "next_deployment": 1,
         }
@@ -163,6 +164,12 @@ class Store:
         self.info[f"next_{kind}"] = number + 1
         write_json(self.top / "store.json", self.info)
         return number
+
+    def set_unified(self, unified: bool) -> None:
+        """Whether the next deployments boot by unified kernel images."""
+        if bool(self.info.get("uki")) != unified:
+            self.info["uki"] = unified
+            write_json(self.top / "store.json", self.info)
 
     def sync(self) -> None:
         """Commit the file system."""

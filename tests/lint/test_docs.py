@@ -64,7 +64,7 @@ def test_options_of_examples_exist() -> None:
             words = example.split()
             command: click.Command | None = cli
             context = click.Context(cli)
-            while isinstance(command, click.Group) and len(words) > 1:
+            while isinstance(command, click.Group) and len(words) > 1 and not words[1].startswith("-"):
                 words = words[1:]
                 command = command.get_command(context, words[0])
             if command is None:
@@ -78,3 +78,29 @@ def test_options_of_examples_exist() -> None:
             )
             wrong += [f"{example.strip()}: {option}" for option in used if option not in {*known, "--help"}]
     assert not wrong
+
+
+def test_every_kernel_option_belongs_to_a_group_with_a_purpose() -> None:
+    from rastos.kernel import fragment_files, option_groups
+
+    groups = option_groups(fragment_files([ROOT / "profiles"]))
+    assert len(groups) > 40
+    assert not [f"{item.fragment}: {', '.join(item.symbols)}" for item in groups if not item.purpose]
+    assert not [f"{item.fragment}:{item.line} {item.title}" for item in groups if not item.requests]
+
+
+def test_the_table_of_option_groups_is_what_the_fragments_say() -> None:
+    """Where it isn't: put what `rastos kernel profiles --groups` prints at the end of docs/kernel-profiles.md."""
+    from rastos.cli.kernel.profiles import group_table
+    from rastos.kernel import fragment_files, profiles
+
+    folders = [ROOT / "profiles"]
+    written = DOCS["kernel-profiles.md"].partition("\n| group |")[2]
+    assert f"| group |{written}" == group_table(profiles(folders), fragment_files(folders))
+
+
+def test_every_kernel_config_command_has_an_example() -> None:
+    from rastos.cli.kernel.config import config
+
+    text = "\n".join(DOCS.values())
+    assert not [name for name in sorted(_leaves(config, ("rastos", "kernel", "config"))) if name not in text]

@@ -126,7 +126,7 @@ def test_domain_code_neither_prints_nor_reads_the_environment() -> None:
 
 
 def test_packages_say_what_they_offer() -> None:
-    for name in ("host", "package", "kernel", "snapshot", "installer", "installer.vm"):
+    for name in ("host", "package", "kernel", "snapshot", "installer", "installer.vm", "installer.bench"):
         module = __import__(f"rastos.{name}", fromlist=["__all__"])
         assert module.__all__ == sorted(module.__all__)
         for item in module.__all__:

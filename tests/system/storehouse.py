@@ -139,5 +139,5 @@ def leftovers(store: Store) -> list[str]:
     found += [f"deployment {item.number} without an entry" for item in store.deployments() if item.number not in names]
     found += [name for name in store.esp.list(ENTRIES) if name.endswith(".new")]
     values = [parse_entry(store.esp.read(f"{ENTRIES}/{entry.name}").decode()) for entry in store.entries()]
-    used = {entry[key].split("/")[2] for entry in values for key in ("linux", "initrd")}
+    used = {entry[key].split("/")[2] for entry in values for key in ("linux", "initrd", "efi") if key in entry}
     return found + [f"kernel or initramfs {name}" for name in store.esp.list("/rastos") if name not in used]

@@ -228,6 +228,18 @@ def test_two_builds_of_one_profile(tmp_path: Path, tree: Path, plan: Planner) ->
     assert second
 
 
+def test_two_profiles_side_by_side(tmp_path: Path, tree: Path, plan: Planner) -> None:
+    plan()  # writes the profile
+    profiles = tmp_path / "profiles/kernel"
+    (profiles / "other.toml").write_text((profiles / "tiny.toml").read_text())
+    subprocess.run(["tar", "-C", tmp_path, "-cJf", tmp_path / "linux.tar.xz", "linux"], check=True)  # unpacked by one
+    both = [kernel_command(tmp_path, tmp_path / "linux.tar.xz", "--profile", name) for name in ("tiny", "other")]
+    assert [child.wait(timeout=120) for child in both] == [0, 0]
+    found = built(tmp_path / "cache/kernel", LocalRepository(tmp_path / "state/repository"))
+    assert {item.name for item in found} == {"linux-rastos-tiny", "linux-rastos-other"}
+    assert not list((tmp_path / "cache/kernel/work").iterdir())
+
+
 def archive(path: Path, members: Sequence[tuple[str, bytes, str, str]]) -> Path:
     """A tarball of (kind, type, name, target or content)."""
     with tarfile.open(path, "w:gz") as tar:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import HostError, IntegrityError, UserError
+from rastos.kernel import plan_initramfs
 from rastos.progress import Progress
 from rastos.snapshot import (
     Store,
@@ -21,7 +22,7 @@ from rastos.snapshot import (
     plan_deploy,
     plan_rollback,
 )
-from rastos.snapshot.bootentry import ENTRIES
+from rastos.snapshot.bootentry import ENTRIES, parse_entry
 from tests.conftest import need
 from tests.system.storehouse import MACHINE_ID, child, fill, first_snapshot, flaws, leftovers, make_files, mounted_store
 
@@ -169,6 +170,37 @@ def test_a_full_esp_stops_before_anything_changes(store: Store) -> None:
         plan_deploy(store, 1)
     assert store.esp.list(ENTRIES) == before
     assert flaws(store) == []
+
+
+def _booted(store: Store) -> tuple[str, bool]:
+    """The release that boots next, and whether its entry starts that kernel with an initramfs of it."""
+    current = store.current()
+    assert current is not None
+    name = next(entry.name for entry in store.entries() if entry.number == current.number)
+    values = parse_entry(store.esp.read(f"{ENTRIES}/{name}").decode())
+    tree = store.tree(current.snapshot)
+    plan = plan_initramfs(tree, current.kernel)
+    assert plan is not None
+    kernel = (tree / "usr/lib/modules" / current.kernel / "vmlinuz").read_bytes()
+    return current.kernel, store.esp.read(values["linux"]) == kernel and plan.key[:16] in values["initrd"]
+
+
+def test_of_two_kernels_the_one_booted_so_far_stays(store: Store) -> None:
+    first_snapshot(store)
+    _deploy(store, 0)
+    with create_session(store, 0, "test") as session:
+        fill(session.tree, release="6.12-other", kernel=b"kernel two")
+        session.commit("with another kernel")
+    _deploy(store, 1)
+    assert _booted(store) == ("6.1-test", True), "a kernel beside it is not booted by the way"
+    deploy(store, plan_deploy(store, 1, kernel="6.12-other"), Progress())
+    assert _booted(store) == ("6.12-other", True)
+    _deploy(store, 1)
+    assert _booted(store) == ("6.12-other", True), "what was chosen stays chosen"
+    _deploy(store, 0)
+    assert _booted(store) == ("6.1-test", True)
+    with pytest.raises(UserError, match="no kernel '6.13'"):
+        plan_deploy(store, 1, kernel="6.13")
 
 
 def test_retention_keeps_the_newest_and_the_last_good_with_their_kernels(store: Store) -> None:

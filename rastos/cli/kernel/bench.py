@@ -17,6 +17,8 @@ from rastos.cli.options import dry_run_option, json_option
 if TYPE_CHECKING:
     from rastos.installer.bench import BenchResult, Contender, Figure, Measured
 
+_BUSY = 0.8  # load for each processor before the first boot: making the images is a part of it
+
 
 @click.command()
 @click.argument("kernels", nargs=-1, metavar="KERNEL|IMAGE...")
@@ -47,7 +49,7 @@ def bench(
 ) -> None:
     """Boot kernels in turn under the same conditions and show what they cost; the first is what the others are held to.
 
-    A kernel is a profile or package that was built, or the image that boots it.
+    A kernel is a profile or package that was built, `distro` for the distribution's, or the image that boots it.
     Example: rastos kernel bench container production --runs 5 --compare last
     """
     from rastos.installer.bench import changes, keep, last_of, measure, plan_bench, read_results
@@ -102,10 +104,15 @@ def bench(
 def _known(app: Application, name: str) -> None:
     """UserError: it is neither an image nor a package."""
     from rastos.errors import UserError
-    from rastos.kernel import built
+    from rastos.kernel import built, distro_request
 
     repository = places.repository(app)
-    if Path(name).is_file() or repository.find(name) or repository.find(f"linux-rastos-{name}"):
+    if (
+        distro_request(name) is not None
+        or Path(name).is_file()
+        or repository.find(name)
+        or repository.find(f"linux-rastos-{name}")
+    ):
         return
     names = ", ".join(item.profile for item in built(places.cache(app), repository)) or "none"
     raise UserError(
@@ -119,38 +126,43 @@ def _contenders(app: Application, names: tuple[str, ...], profile: str) -> Itera
     """An image for every kernel that is not one already, all from one image profile; they are gone at the end."""
     from dataclasses import replace
 
+    from rastos.cli.kernel.distro import distro_package
     from rastos.host import working_directory
     from rastos.installer import create_image, load_image_profile, plan_image
     from rastos.installer.bench import contender
-    from rastos.kernel import built
+    from rastos.kernel import built, distro_request
     from rastos.package import load_manifest, open_channels
 
     for name in names:
         _known(app, name)
     repository = places.repository(app)
-    keys = {item.name: item.key for item in built(places.cache(app), repository)}
     with working_directory(app.config.cache / "bench", "images") as place:
         found = []
         for number, name in enumerate(names):
             image = Path(name)
-            if not image.is_file():
-                manifest = load_manifest(app.config.manifest)
-                channels = open_channels(manifest, cache=app.config.cache, repository=repository)
-                chosen = replace(load_image_profile(profile, app.config.profile_folders), kernel=name, format="qcow2")
-                image = place / f"{number}.qcow2"
-                plan = plan_image(
-                    chosen,
-                    manifest,
-                    channels,
-                    repository,
-                    output=image,
-                    cache=app.config.cache,
-                    progress=app.progress,
-                )
-                create_image(plan, channels, cache=app.config.cache, progress=app.progress)
-                found.append(contender(name, image, key=keys.get(plan.kernel, "")))
-            else:
+            if image.is_file():
                 found.append(contender(name, image))
+                continue
+            manifest = load_manifest(app.config.manifest)
+            channels = open_channels(manifest, cache=app.config.cache, repository=repository)
+            package, request = name, distro_request(name)
+            if request is not None:
+                package = distro_package(app, request, channels, locked=False).name
+                # there may have been no local channel before
+                channels = open_channels(manifest, cache=app.config.cache, repository=repository)
+            chosen = replace(load_image_profile(profile, app.config.profile_folders), kernel=package, format="qcow2")
+            plan = plan_image(
+                chosen,
+                manifest,
+                channels,
+                repository,
+                output=place / f"{number}.qcow2",
+                cache=app.config.cache,
+                progress=app.progress,
+            )
+            create_image(plan, channels, cache=app.config.cache, progress=app.progress)
+            keys = {item.name: item.key for item in built(places.cache(app), repository)}
+            found.append(contender(name, plan.output, key=keys.get(plan.kernel, "")))
         yield found
 
 
@@ -173,6 +185,10 @@ def _show(app: Application, result: BenchResult) -> None:
     )
     counts = ", ".join(f"{item.name} {item.n}" for item in first.figures if item.n > 2 * result.runs)
     app.out.print(f"operations behind a figure ({first.name}): {counts}")
+    if result.load > _BUSY:
+        app.out.say(
+            f"the host was busy: load {result.load:g} for each processor; spread and ratios are that much worse"
+        )
     for item in result.kernels:
         for failure in item.failures:
             app.out.say(f"\n✗ {item.name}, {failure}")

@@ -32,6 +32,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": None}
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="The kernel of this image, for this image.",
 )
+@click.option("--source", metavar="SOURCE", help="A profile that isn't built: on this kernel (default: apt's newest).")
 @click.option("--as", "profile", metavar="PROFILE", help="With this profile's command line, checks and exceptions.")
 @click.option("--bus", type=click.Choice(_BUSES), multiple=True, help="Disks it has to find; may be repeated.")
 @click.option("--notes", is_flag=True, help="Also what would only be nice to have, and what is meant.")
@@ -44,6 +45,7 @@ def check(
     which: str,
     purposes: tuple[str, ...],
     image: Path | None,
+    source: str | None,
     profile: str | None,
     bus: tuple[str, ...],
     notes: bool,
@@ -57,6 +59,7 @@ def check(
     Example: rastos kernel check production --for hardening --notes
     """
     from rastos.cli.kernel.configuration import configuration
+    from rastos.kernel import distro_request
     from rastos.kernel.checks import CONTAINERS, HARDENING, BootFacts, Facts, boot_needs, hold, running_facts
 
     buses = bus or ("virtio",)
@@ -65,7 +68,7 @@ def check(
         origin, package, boot = _of_image(app, image, buses)
         facts = Facts(origin.values, origin.version, boot.command_line)
     else:
-        origin = configuration(app, which)
+        origin = configuration(app, which, source)
         package, facts = which, Facts(origin.values, origin.version)
     rules = {"containers": CONTAINERS, "hardening": HARDENING, "boot": boot_needs(boot)}
     known = _profile(app, profile, package)
@@ -74,8 +77,8 @@ def check(
     elif known is not None and image is None:
         # without parameters of its own an image decides about them
         facts = Facts(origin.values, origin.version, known.command_line or None)
-        if known.initramfs:
-            rules["boot"] = boot_needs(BootFacts(buses=buses, modules=_WHATEVER_IT_NEEDS))
+    if image is None and (known.initramfs if known else distro_request(_bare(which)) is not None):
+        rules["boot"] = boot_needs(BootFacts(buses=buses, modules=_WHATEVER_IT_NEEDS))
     chosen = purposes or _chosen(which if image is None else "", known)
     meant = known.meant if known else ()
     reports = [hold(name, rules[name], facts, meant) for name in chosen]
@@ -92,6 +95,10 @@ def check(
             _show_public(app, verdict)
     if any(report.missing if strict else report.errors for report in reports):
         raise click.exceptions.Exit(1)
+
+
+def _bare(which: str) -> str:
+    return "distro" if re.fullmatch(_PACKAGE.format("distro"), Path(which).name) else which
 
 
 class _Everything(frozenset[str]):

@@ -28,19 +28,28 @@ class Compared:
 
 
 def configuration(app: Application, which: str, source: str | None = None) -> ConfigOrigin:
-    """The configuration somebody names; a profile that isn't built is configured. UserError: it is nothing of that."""
-    from rastos.errors import UserError
-    from rastos.kernel import built
+    """The configuration somebody names; a profile that isn't built, or that is wanted on the kernel `source`, is configured.
 
-    found = _there(app, which)
-    if found is None and _is_profile(app, which):
+    Raises UserError where it is nothing of that.
+    """
+    import difflib
+
+    from rastos.errors import UserError
+    from rastos.kernel import built, distro_request
+
+    found = None if source and which in _profiles(app) else _there(app, which)
+    if found is None and which in _profiles(app):
         found = _resolved(app, which, source).origin
     if found is not None:
         return found
+    near = difflib.get_close_matches(which, _profiles(app), n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    if distro_request(which) is not None:
+        hint = "the distribution's kernel isn't here yet: `rastos kernel distro`; "
     names = ", ".join(item.profile for item in built(places.cache(app), places.repository(app))) or "none"
     raise UserError(
         f"'{which}' is no profile, built kernel, package or configuration file",
-        next_step=f"`rastos kernel profiles` lists the profiles; else a path, or 'running'; built: {names}",
+        next_step=f"{hint}`rastos kernel profiles` lists the profiles; else a path, or 'running'; built: {names}",
     )
 
 
@@ -49,7 +58,7 @@ def compared(app: Application, which: str) -> Compared:
     from rastos.kernel import nearest_tree
 
     name, _, source = which.partition("@")
-    if not Path(which).is_file() and _is_profile(app, name):
+    if not Path(which).is_file() and name in _profiles(app):
         return _resolved(app, name, source or None)
     origin = configuration(app, which)
     return Compared(origin, nearest_tree(origin.version, places.cache(app)) if origin.version else None)
@@ -68,10 +77,10 @@ def _there(app: Application, which: str) -> ConfigOrigin | None:
     return from_package(package.path) if package is not None else None
 
 
-def _is_profile(app: Application, name: str) -> bool:
+def _profiles(app: Application) -> list[str]:
     from rastos.kernel import profiles
 
-    return any(item.name == name for item in profiles(app.config.profile_folders))
+    return [item.name for item in profiles(app.config.profile_folders)]
 
 
 def _resolved(app: Application, name: str, source: str | None) -> Compared:
@@ -81,5 +90,5 @@ def _resolved(app: Application, name: str, source: str | None) -> Compared:
 
     found = resolve_config(places.plan(app, name, source=source), app.progress)
     # a plain dict: what is judged compares it with other configurations
-    origin = ConfigOrigin(f"profile {name} on Linux {found.version}", found.version, dict(found.values))
+    origin = ConfigOrigin(f"profile {name}", found.version, dict(found.values))
     return Compared(origin, KernelTree(found.plan.source.tree, found.version, found.plan.source.digest))

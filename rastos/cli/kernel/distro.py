@@ -52,11 +52,14 @@ def distro(app: Application, package: str, dry_run: bool, as_json: bool) -> None
     app.out.print(str(taken.package))
 
 
-def distro_package(app: Application, request: str, channels: Sequence[Channel]) -> BuiltKernel:
-    """The kernel that `--kernel distro[:PACKAGE]` asks for, fetched where the newest isn't here."""
-    from rastos.kernel import distro_kernel, plan_distribution
+def distro_package(app: Application, request: str, channels: Sequence[Channel], *, locked: bool) -> BuiltKernel:
+    """The kernel that `--kernel distro[:PACKAGE]` asks for, fetched where the newest isn't here; `locked`: where none is."""
+    from rastos.kernel import built, distro_kernel, distro_profile, plan_distribution
 
     repository = places.repository(app)
+    here = [item for item in built(places.cache(app), repository) if item.profile == distro_profile(request)]
+    if locked and here:
+        return here[0]
     away = [item for item in channels if item.name != repository.name]  # ours has none of the distribution's kernels
     plan = plan_distribution(away, repository, places.cache(app), app.progress, package=request)
     return distro_kernel(plan, channels, repository, places.cache(app), app.progress)

@@ -67,7 +67,8 @@ def _of_image(image: Path, number: int | None, release: str | None) -> tuple[str
         if wanted is None:
             raise UserError("nothing is deployed in this image", on=image, next_step="name a snapshot: --snapshot N")
         snapshot = store.snapshot(wanted)
-        return release or snapshot.kernel, plan_initramfs(store.tree(wanted), release or snapshot.kernel)
+        deployed = current.kernel if current and current.snapshot == snapshot.id else snapshot.kernel
+        return release or deployed, plan_initramfs(store.tree(wanted), release or deployed)
 
 
 def _show(app: Application, release: str, plan: InitramfsPlan | None) -> None:

@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 @click.pass_obj
 def profiles_command(app: Application, groups: bool, as_json: bool) -> None:
     """List the profiles that can be built, or what their options are for."""
-    from rastos.kernel import merge, profiles
+    from rastos.kernel import fragment_files, merge, profiles
 
     known = profiles(app.config.profile_folders)
     if groups:
-        found = _groups_of_all(known)
+        files = fragment_files(app.config.profile_folders)
+        found = _groups_of_all(known, files)
         if as_json:
             app.out.json([{**_group(group), "profiles": names} for group, names in found])
         else:
-            app.out.raw(group_table(known))
+            app.out.raw(group_table(known, files))
         return
     if as_json:
         app.out.json([_profile(item) for item in known])
@@ -44,23 +45,25 @@ def profiles_command(app: Application, groups: bool, as_json: bool) -> None:
     app.out.table("Kernel profiles", ["name", "inherits", "options", "what for"], rows)
 
 
-def group_table(profiles: Sequence[KernelProfile]) -> str:
-    """Every option group of these profiles as a Markdown table: the one in docs/kernel-profiles.md."""
+def group_table(profiles: Sequence[KernelProfile], files: Sequence[Path]) -> str:
+    """Every option group of these profiles and of the further fragments as a Markdown table: that of docs/kernel-profiles.md."""
     rows = [
         f"| {group.title} | {group.purpose} | {len(group.requests)} | `{_stem(group.fragment)}` | {', '.join(names)} |"
-        for group, names in _groups_of_all(profiles)
+        for group, names in _groups_of_all(profiles, files)
     ]
     return "\n".join(["| group | what it is for | options | fragment | profiles |", "|---|---|---|---|---|", *rows, ""])
 
 
-def _groups_of_all(profiles: Sequence[KernelProfile]) -> list[tuple[OptionGroup, list[str]]]:
-    """Each group once, in fragment order, with the names of the profiles that have it."""
-    from rastos.kernel import option_groups
+def _groups_of_all(profiles: Sequence[KernelProfile], files: Sequence[Path]) -> list[tuple[OptionGroup, list[str]]]:
+    """Each group once, in fragment order, with the profiles that have it, or how it is chosen."""
+    from rastos.kernel import option_groups, short_name
 
     users: dict[Path, list[str]] = {}
     for profile in profiles:
         for path in profile.fragments:
             users.setdefault(path, []).append(profile.name)
+    for path in files:
+        users.setdefault(path, [f"`--config {short_name(path)}`"])
     return [
         (group, users[path]) for path in sorted(users, key=lambda path: path.name) for group in option_groups([path])
     ]

@@ -17,6 +17,7 @@ from rastos.cli.snapshot.places import opened_store
 @click.option("--install", "install", multiple=True, metavar="NAME", help="A package to install; may be repeated.")
 @click.option("--remove", "remove", multiple=True, metavar="NAME", help="A package to remove; may be repeated.")
 @click.option("--upgrade", is_flag=True, help="Bring every package up to date.")
+@click.option("--without-kernel", is_flag=True, help="Let its last kernel go.")
 @click.option("-d", "--description", default="", help="What the new snapshot is for.")
 @click.option("--name", default="", help="A name to call it by.")
 @click.option("--network", is_flag=True, help="Let the command use the network.")
@@ -30,6 +31,7 @@ def run(
     install: tuple[str, ...],
     remove: tuple[str, ...],
     upgrade: bool,
+    without_kernel: bool,
     description: str,
     name: str,
     network: bool,
@@ -69,7 +71,11 @@ def run(
                         f"nothing to do: snapshot {base.id} has all of that already",
                         next_step="look with `rastos snapshot show ID`",
                     )
-                change_packages(session, channels, plan, app.config.cache, app.progress, manifest=manifest)
+                change_packages(
+                    *(session, channels, plan, app.config.cache, app.progress),
+                    manifest=manifest,
+                    without_kernel=without_kernel,
+                )
             if dry_run:
                 app.out.say(f"would run in a copy of snapshot {base.id}: {' '.join(command)}")
                 return

@@ -75,11 +75,14 @@ def tree(app: Application, image: Path | None, as_json: bool) -> None:
 @click.pass_obj
 def show(app: Application, reference: str, image: Path | None, as_json: bool) -> None:
     """Show one snapshot in detail. ID is a number, a name, a tag, or 'latest'."""
+    from rastos.snapshot import kernels_in
+
     with opened_store(app, image, writable=False, purpose="show a snapshot") as store:
         item = store.snapshot(reference)
         deployments = [found.number for found in store.deployments() if found.snapshot == item.id]
+        kernels = kernels_in(store.tree(item.id))
     if as_json:
-        app.out.json({**item.to_json(), "deployments": deployments})
+        app.out.json({**item.to_json(), "deployments": deployments, "kernels": kernels})
         return
     rows: list[tuple[str, object]] = [
         ("snapshot", item.id),
@@ -89,6 +92,7 @@ def show(app: Application, reference: str, image: Path | None, as_json: bool) ->
         ("parent", "none" if item.parent is None else item.parent),
         ("created", f"{item.created} ({render.age(item.created)})"),
         ("kernel", item.kernel),
+        ("also", ", ".join(found.release for found in kernels if found.release != item.kernel)),
         ("packages", f"{item.packages} (digest {item.package_digest[:16]})"),
         ("added", ", ".join(item.delta.added)),
         ("removed", ", ".join(item.delta.removed)),

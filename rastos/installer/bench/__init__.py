@@ -20,12 +20,12 @@ _HOMES = {
 }
 
 __all__ = [
-    "FIGURES",
     "BenchPlan",
     "BenchResult",
     "Change",
     "Conditions",
     "Contender",
+    "FIGURES",
     "Figure",
     "Measured",
     "changes",

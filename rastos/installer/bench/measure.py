@@ -7,6 +7,7 @@ when systemd took over, by its own clock, placed on the host's through the guest
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ def measure(plan: BenchPlan, *, cache: Path, progress: Progress) -> BenchResult:
     program = bench_program(cache)
     data = program.read_bytes()
     tallies = {item.name: _Tally() for item in plan.contenders}
+    load = round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
     order = plan.order()
     with progress.step("Boot and measure", total=len(order), unit="boots") as step:
         for done, (number, item) in enumerate(order):
@@ -60,6 +62,7 @@ def measure(plan: BenchPlan, *, cache: Path, progress: Progress) -> BenchResult:
     return BenchResult(
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         runs=plan.runs,
+        load=load,
         conditions=_conditions(plan, data),
         kernels=tuple(_measured(item, tallies[item.name]) for item in plan.contenders),
     )

@@ -89,10 +89,14 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class BenchResult:
-    """A bench: when (ISO 8601), under which conditions, how many runs, and every kernel's figures."""
+    """A bench: when (ISO 8601), under which conditions, how many runs, and every kernel's figures.
+
+    `load` is what else the host had to do for each of its processors: its load average before the first boot, by their number.
+    """
 
     time: str
     runs: int
+    load: float
     conditions: Conditions
     kernels: tuple[Measured, ...]
 
@@ -112,4 +116,4 @@ def from_json(value: Mapping[str, Any]) -> BenchResult:
     for item in value["kernels"]:
         figures = tuple(Figure(**{**figure, "values": tuple(figure["values"])}) for figure in item["figures"])
         kernels.append(Measured(**{**item, "figures": figures, "failures": tuple(item["failures"])}))
-    return BenchResult(value["time"], value["runs"], Conditions(**value["conditions"]), tuple(kernels))
+    return BenchResult(value["time"], value["runs"], value["load"], Conditions(**value["conditions"]), tuple(kernels))

@@ -13,7 +13,7 @@ from rastos.host import run, working_directory
 from rastos.progress import Progress, Step
 
 from .machine import GuestCrashed, Machine, booted
-from .purposes import PURPOSES, prove
+from .purposes import PURPOSES, SECONDS, prove
 
 WAYS = ("uefi", "direct")
 BOOT_SECONDS = 240.0
@@ -90,8 +90,8 @@ def test_image(
     """Boot an image by each way and check it. The image isn't changed; console logs are kept where a check failed.
 
     `expected_release` is what `uname -r` has to say, by default what the deployment records; `timeout` (seconds) is for
-    one boot and for each of `commands`, which have to end with status 0 in the guest; `purposes` are names of PURPOSES,
-    whose checks are held in the last boot.
+    one boot, for its services, and for each of `commands`, which have to end with status 0 in the guest; `purposes` are
+    names of PURPOSES, whose checks are held in the last boot and may take as long, and five minutes at least.
     """
     checks: list[Check] = []
     boots: list[tuple[str, float]] = []
@@ -107,15 +107,15 @@ def test_image(
                 with booted(image, cache=cache, way=way, memory=memory, ssh_key=public, keep_log=log) as machine:
                     found = _Checks(machine, way, step)
                     if found("boots", lambda m=machine: _boot(m, timeout)):  # type: ignore[misc]
-                        found("system is running, no failed units", lambda m=machine: _running(m))  # type: ignore[misc]
+                        found("system is running, no failed units", lambda m=machine: _running(m, timeout))  # type: ignore[misc]
                         boots.append((way, round(time.monotonic() - machine.started, 1)))
                         last = way == ways[-1]
                         _look(found, machine, key, expected_release, commands, timeout)
-                        _prove(found, machine, purposes if last else ())
+                        _prove(found, machine, purposes if last else (), timeout)
                         if last:
                             found("/etc and /var keep a file over a reboot", lambda m=machine: _reboot(m, timeout))  # type: ignore[misc]
                     if found.booted:
-                        found("powers off cleanly", lambda m=machine: _power_off(m))  # type: ignore[misc]
+                        found("powers off cleanly", lambda m=machine: _power_off(m, timeout))  # type: ignore[misc]
             finally:
                 checks += found.done if found else []
             failed = sum(not check.passed for check in found.done)
@@ -149,14 +149,15 @@ def _look(
         check(f"runs: {command[:60]}", lambda command=command: machine.succeed(command, timeout).strip()[-200:])  # type: ignore[misc]
 
 
-def _prove(check: _Checks, machine: Machine, purposes: Sequence[str]) -> None:
+def _prove(check: _Checks, machine: Machine, purposes: Sequence[str], timeout: float) -> None:
+    seconds = max(timeout, SECONDS)
     for purpose in purposes:
         for item in PURPOSES[purpose]:
-            check(item.name, lambda purpose=purpose, item=item: prove(machine, purpose, item))  # type: ignore[misc]
+            check(item.name, lambda purpose=purpose, item=item: prove(machine, purpose, item, seconds))  # type: ignore[misc]
 
 
-def _running(machine: Machine) -> str:
-    state = machine.execute("systemctl is-system-running --wait", 180).stdout.strip()
+def _running(machine: Machine, timeout: float) -> str:
+    state = machine.execute("systemctl is-system-running --wait", timeout).stdout.strip()
     failed = machine.execute("systemctl list-units --failed --plain --no-legend --no-pager").stdout.split("\n")
     units = [line.split()[0] for line in failed if line.strip()]
     if state != "running" or units:
@@ -213,7 +214,7 @@ def _reboot(machine: Machine, timeout: float) -> str:
     return f"kept; back after {time.monotonic() - started:.1f} s"
 
 
-def _power_off(machine: Machine) -> str:
+def _power_off(machine: Machine, timeout: float) -> str:
     started = time.monotonic()
-    machine.power_off()
+    machine.power_off(max(60.0, timeout / 3))
     return f"{time.monotonic() - started:.1f} s"

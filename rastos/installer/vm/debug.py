@@ -12,7 +12,7 @@ from rastos.host import sha256_file, working_directory
 from rastos.kernel import BuiltKernel, Vmlinux, vmlinuz_of
 
 from .accelerator import Accelerator
-from .machine import Machine, booted, direct_files, started
+from .machine import EMULATED, Machine, booted, direct_files, started
 from .qemu import MachineSpec
 
 # addresses as in vmlinux; a panic keeps the machine for the debugger
@@ -49,6 +49,7 @@ def debugged(plan: DebugPlan, accelerator: Accelerator, *, cache: Path) -> Itera
         kernel = vmlinuz_of(plan.kernel, place)
         if plan.image is None:
             sockets = stack.enter_context(working_directory(Path("/tmp"), "vm")) if len(bytes(place)) > 95 else None
+            emulated = f" {EMULATED}" if accelerator.name == "tcg" else ""
             spec = MachineSpec(
                 runtime=place,
                 accel=accelerator.option,
@@ -56,7 +57,7 @@ def debugged(plan: DebugPlan, accelerator: Accelerator, *, cache: Path) -> Itera
                 memory=plan.memory,
                 cpus=accelerator.cpus,
                 kernel=kernel,
-                cmdline=f"console=ttyS0 {PARAMETERS}",
+                cmdline=f"console=ttyS0 {PARAMETERS}{emulated}",
                 sockets=sockets,
                 gdb=plan.port,
                 stopped=plan.wait,

@@ -89,11 +89,14 @@ class Agent:
         return Answer(status, _decode(state.get("out-data")), _decode(state.get("err-data")))
 
     def put(self, path: str, data: bytes) -> None:
-        """Write a file in the guest."""
+        """Write a file in the guest. ExternalError: not all of it could be written."""
         handle = self.request("guest-file-open", ANSWER_SECONDS, path=path, mode="w")
         for start in range(0, len(data), PIECE):
-            piece = base64.b64encode(data[start : start + PIECE]).decode()
-            self.request("guest-file-write", ANSWER_SECONDS, handle=handle, **{"buf-b64": piece})
+            piece = data[start : start + PIECE]
+            text = base64.b64encode(piece).decode()
+            done = self.request("guest-file-write", ANSWER_SECONDS, handle=handle, **{"buf-b64": text})
+            if done["count"] != len(piece):
+                raise ExternalError(f"the guest wrote {done['count']} bytes of {len(piece)}", on=path)
         self.request("guest-file-close", ANSWER_SECONDS, handle=handle)
 
     def clock(self) -> tuple[float, float]:

@@ -18,6 +18,9 @@ from .guest import Agent, Answer
 from .monitor import Monitor
 from .qemu import MachineSpec, argv, find_firmware
 
+# an emulated timer comes late on a busy host, and the kernel panics: "IO-APIC + timer doesn't work"
+EMULATED = "no_timer_check"
+
 
 class GuestCrashed(ExternalError):
     """The guest's kernel or init gave up; the tail holds its words."""
@@ -198,16 +201,22 @@ def free_port() -> int:
 
 def direct_files(image: Path, folder: Path) -> tuple[Path, Path | None, str]:
     """Take the kernel of the next deployment out of an image: kernel, initial RAM disk if it has one, command line."""
+    from rastos.kernel import read_uki
     from rastos.snapshot import Store, boot_files
 
     from ..open import open_image
 
     with open_image(image, writable=False, purpose="read its boot entry") as opened:
         files = boot_files(Store.open(opened.top, opened.esp, writable=False))
-        (folder / "vmlinuz").write_bytes(opened.esp.read(files.kernel_esp_path))
-        if files.initrd_esp_path is None:
-            return folder / "vmlinuz", None, files.options
-        (folder / "initrd").write_bytes(opened.esp.read(files.initrd_esp_path))
+        kernel = opened.esp.read(files.kernel_esp_path)
+        initrd = opened.esp.read(files.initrd_esp_path) if files.initrd_esp_path else None
+    if files.unified:
+        parts = read_uki(kernel, files.kernel_esp_path)
+        kernel, initrd = parts[".linux"], parts.get(".initrd")
+    (folder / "vmlinuz").write_bytes(kernel)
+    if initrd is None:
+        return folder / "vmlinuz", None, files.options
+    (folder / "initrd").write_bytes(initrd)
     return folder / "vmlinuz", folder / "initrd", files.options
 
 
@@ -237,6 +246,8 @@ def booted(
     with ExitStack() as stack:
         place = stack.enter_context(working_directory(cache / "vm", "vm"))
         kernel, initrd, cmdline = direct_files(image, place) if way == "direct" else (None, None, "")
+        if kernel and accelerator.name == "tcg":
+            cmdline += f" {EMULATED}"
         # a socket's path has at most 107 bytes (unix(7)), a checkout's may be longer
         sockets = stack.enter_context(working_directory(Path("/tmp"), "vm")) if len(bytes(place)) > 95 else None
         stack.enter_context(image_lock(image.absolute(), "a virtual machine", shared=not persist))

@@ -44,15 +44,15 @@ PURPOSES: dict[str, tuple[GuestCheck, ...]] = {
 }
 
 
-def prove(machine: Machine, purpose: str, check: GuestCheck) -> str:
-    """Run one check; what it saw, or that the image lacks a program for it. ExternalError: it does not hold."""
+def prove(machine: Machine, purpose: str, check: GuestCheck, seconds: float = SECONDS) -> str:
+    """Run one check; what it saw, or that the image lacks a program for it. ExternalError: it does not hold in `seconds`."""
     for program in check.needs:
         if machine.execute(f"command -v {program}").status != 0:
             return f"left out: the image has no {program}"
     folder = Path(__file__).with_name(purpose)
     variables = "".join(f"{name}={value}\n" for name, value in check.variables)
     script = (folder / "prelude.sh").read_text() + variables + (folder / f"{check.script}.sh").read_text()
-    answer = machine.execute(script, SECONDS)
+    answer = machine.execute(script, seconds)
     if answer.status != 0:
         raise ExternalError(f"{check.name}: it does not", tail=answer.text[-2000:], status=answer.status)
     return (answer.stdout.strip().splitlines() or ["holds"])[-1]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import lzma
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, cast
 
 from rastos.errors import IntegrityError
 
@@ -62,12 +63,22 @@ class ModuleIndex:
             if path.suffix == ".zst":
                 import zstandard
 
-                return zstandard.ZstdDecompressor().stream_reader(data).read(_LARGEST)
+                return b"".join(_pieces(cast("IO[bytes]", zstandard.ZstdDecompressor().stream_reader(data))))
         except Exception as error:
             raise IntegrityError(
                 f"a damaged kernel module: {error}", on=path, next_step="install the kernel's package again"
             ) from error
         return data
+
+
+def _pieces(reader: IO[bytes]) -> Iterator[bytes]:
+    """What unpacks to too much is an attack. Asked for all at once, the reader would take that much memory beforehand."""
+    left = _LARGEST
+    while piece := reader.read(1 << 20):
+        left -= len(piece)
+        if left < 0:
+            raise ValueError(f"more than {_LARGEST} bytes")
+        yield piece
 
 
 def read_modules(folder: Path) -> ModuleIndex:

@@ -39,7 +39,7 @@ def measured(name: str, **values: tuple[float, ...]) -> Measured:
 
 
 def result(*kernels: Measured, time: str = "2026-11-21T08:00:00+00:00") -> BenchResult:
-    return BenchResult(time, 3, CONDITIONS, kernels)
+    return BenchResult(time, 3, 0.5, CONDITIONS, kernels)
 
 
 def test_runs_are_interleaved_and_none_always_follows_the_same() -> None:

@@ -152,3 +152,34 @@ def test_leftovers_of_an_earlier_connection_are_skipped(agent: Agent) -> None:
 def test_an_answer_may_come_in_pieces(agent: Agent) -> None:
     with guest(agent.path, lambda message: {"return": "x" * 300_000}):
         assert agent.request("guest-info") == "x" * 300_000
+
+
+def test_a_file_is_written_piece_by_piece_and_closed(agent: Agent) -> None:
+    data, written = bytes(range(256)) * 500, b""
+
+    def reply(message: dict[str, Any]) -> dict[str, Any]:
+        nonlocal written
+        if message["execute"] == "guest-file-write":
+            piece = base64.b64decode(message["arguments"]["buf-b64"])
+            written += piece
+            return {"return": {"count": len(piece), "eof": False}}
+        return {"return": 3}
+
+    with guest(agent.path, reply) as asked:
+        agent.put("/var/tmp/x", data)
+    assert written == data and asked.count("guest-file-write") == 3 and asked[-1] == "guest-file-close"
+
+
+def test_a_full_disk_in_the_guest_is_noticed(agent: Agent) -> None:
+    answers: dict[str, Any] = {"guest-file-open": 3, "guest-file-write": {"count": 1, "eof": False}}
+    with guest(agent.path, lambda message: {"return": answers[message["execute"]]}):
+        with pytest.raises(ExternalError, match="wrote 1 bytes of 5"):
+            agent.put("/var/tmp/x", b"12345")
+
+
+def test_the_clock_of_the_guest_comes_with_ours(agent: Agent) -> None:
+    answers: dict[str, Any] = {"guest-ping": {}, "guest-get-time": 1_700_000_000_500_000_000}
+    with guest(agent.path, lambda message: {"return": answers[message["execute"]]}):
+        before = time.monotonic()
+        wall, host = agent.clock()
+    assert wall == 1_700_000_000.5 and before <= host <= time.monotonic()

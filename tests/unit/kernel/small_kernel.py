@@ -20,11 +20,13 @@ SUBLEVEL = {{version[2]}}
 EXTRAVERSION =
 SRC := $(CURDIR)
 RUN := cd $(SRC) && srctree=$(SRC) KCONFIG_CONFIG=$(O)/.config {sys.executable} -P -m
-.PHONY: allnoconfig olddefconfig small_defconfig
+.PHONY: allnoconfig olddefconfig small_defconfig menuconfig nconfig
 allnoconfig:
 \t@$(RUN) allnoconfig >/dev/null
 olddefconfig:
 \t@$(RUN) olddefconfig >/dev/null
+menuconfig nconfig:
+\t@test -t 0 && test -t 1 && echo menu $@ && sed -i '/CONFIG_NET\\b/d' $(O)/.config && echo CONFIG_NET=y >> $(O)/.config
 small_defconfig:
 \t@cp $(SRC)/small_defconfig $(O)/.config && $(RUN) olddefconfig >/dev/null
 """
@@ -68,6 +70,10 @@ config NET
 
 config SUMS
 \tbool "Checksums"
+\tselect TABLES
+
+config TABLES
+\tbool
 
 choice
 \tprompt "Preemption"
@@ -116,6 +122,21 @@ def planner(tmp_path: Path) -> Planner:
         )
 
     return plan
+
+
+def project(folder: Path, fragment: str = "CONFIG_BUS=y\nCONFIG_NET=y\nCONFIG_NET=n\n") -> Path:
+    """A project with the profile `small` and the sources old (6.12.9) and new (6.18.1)."""
+    fragments = folder / "profiles/kernel/fragments"
+    fragments.mkdir(parents=True)
+    (fragments / "10-one.config").write_text(fragment)
+    (fragments / "82-more.config").write_text("CONFIG_MODULES=y\n")
+    (folder / "profiles/kernel/small.toml").write_text('fragments = ["10-one"]\n')
+    (folder / "packages.toml").write_text("schema = 1\n")
+    source(folder / "old")
+    source(
+        folder / "new", "6.18.1", KCONFIG.replace("config BUS\n", "config TRAIN\n").replace("if BUS\n", "if TRAIN\n")
+    )
+    return folder
 
 
 def resolved(plan: BuildPlan) -> ResolvedConfig:

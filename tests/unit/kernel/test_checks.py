@@ -146,7 +146,7 @@ def test_what_an_image_needs() -> None:
     plain = wanted(BootFacts(command_line="quiet console=ttyS0,115200 console=hvc0"))
     assert plain["VIRTIO_BLK"] == plain["BTRFS_FS"] == plain["SERIAL_8250_CONSOLE"] == plain["VIRTIO_CONSOLE"] == "y"
     assert plain["EFI_STUB"] == "y" and "BLK_DEV_NVME" not in plain and "AUTOFS_FS" in plain
-    held = frozenset({"nvme", "ahci", "libata", "scsi-mod", "btrfs"})
+    held = frozenset({"nvme", "ahci", "libata", "scsi_mod", "btrfs"})
     modular = wanted(BootFacts(buses=("nvme", "sata"), esp=False, modules=held))
     assert modular["BLK_DEV_NVME"] == modular["SATA_AHCI"] == modular["SCSI"] == modular["BTRFS_FS"] == ""
     assert modular["BLK_DEV_SD"] == "y", "a module that the initramfs lacks comes too late"
@@ -156,6 +156,14 @@ def test_what_an_image_needs() -> None:
         item for item in hold("b", boot_needs(BootFacts()), Facts({"BTRFS_FS": "m"})).findings if "BTRFS" in item.fix
     ]
     assert "there is no initramfs" in late.reason
+
+
+def test_an_initramfs_made_for_the_image_holds_whatever_it_needs() -> None:
+    from rastos.cli.kernel.check import _WHATEVER_IT_NEEDS
+
+    modular = {"VIRTIO": "m", "VIRTIO_PCI": "m", "VIRTIO_BLK": "m", "BTRFS_FS": "m", "PCI": "y", "EFI_PARTITION": "y"}
+    found = hold("b", boot_needs(BootFacts(modules=_WHATEVER_IT_NEEDS)), Facts(modular)).findings
+    assert not [item for item in found if item.subject.removeprefix("CONFIG_") in modular]
 
 
 def test_what_the_running_system_says(tmp_path: Path) -> None:
@@ -277,3 +285,25 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "+ VETH: off → on" in rastos("diff", bad, good)
     assert "no difference" in rastos("diff", good, good)
     assert "is no profile, built kernel, package or configuration file" in rastos("check", "nothing", status=1)
+
+
+def test_an_initramfs_that_will_be_made_holds_whatever_mounts_the_root() -> None:
+    from rastos.cli.kernel.check import _WHATEVER_IT_NEEDS
+    from rastos.kernel.checks import BootFacts, Facts, boot_needs, hold
+
+    values = {
+        "VIRTIO": "m",
+        "VIRTIO_PCI": "m",
+        "VIRTIO_BLK": "m",
+        "BTRFS_FS": "m",
+        "BLK_DEV_INITRD": "y",
+        "RD_ZSTD": "y",
+    }
+
+    def missing(modules: frozenset[str] | None) -> set[str]:
+        report = hold("boot", boot_needs(BootFacts(modules=modules)), Facts(values, "6.1"), ())
+        return {item.subject for item in report.findings if item.group in ("disk", "root")}
+
+    assert "CONFIG_BTRFS_FS" in missing(None) and "CONFIG_BTRFS_FS" in missing(frozenset())
+    assert not {name for name in missing(_WHATEVER_IT_NEEDS) if "VIRTIO" in name or "BTRFS" in name}
+    assert "CONFIG_VIRTIO_BLK" not in missing(frozenset({"virtio_blk"}))

@@ -44,7 +44,7 @@ def test_the_fewest_lines_give_what_was_edited(tmp_path: Path, planner: Planner)
     result = edited(plan, output, "CONFIG_NET=y", "CONFIG_SUMS=y", 'CONFIG_NAME="mine"', "CONFIG_PREEMPT_FULL=y")
     # SUMS is selected by NET, and PREEMPT_NONE gives way to PREEMPT_FULL
     assert asked(result) == {"NET": "y", "NAME": '"mine"', "PREEMPT_FULL": "y"}
-    assert result.changed == 5 and not output.exists()
+    assert result.changed == 6 and not output.exists()
     save_edited(result)
     assert {item.symbol: item.value for item in parse_fragment(output)} == asked(result)
     assert not list((tmp_path / "cache/work").iterdir())
@@ -63,6 +63,13 @@ def test_off_takes_the_profiles_requests_along(tmp_path: Path, planner: Planner)
     # without the line for BUS_HOST a build would refuse it as dropped
     assert asked(result) == {"BUS": "n", "BUS_HOST": "n"}
     assert "# CONFIG_BUS is not set\n" in result.text
+
+
+def test_what_was_selected_and_stays_in_the_menu(tmp_path: Path, planner: Planner) -> None:
+    plan = planner(source(tmp_path / "linux"), "CONFIG_NET=y\n")
+    result = edited(plan, tmp_path / "o.config", "# CONFIG_NET is not set")
+    # the menu leaves SUMS on, a build wouldn't; TABLES follows from it
+    assert asked(result) == {"SUMS": "y", "NET": "n"}
 
 
 def test_nothing_changed_and_nothing_but_comments(tmp_path: Path, planner: Planner) -> None:

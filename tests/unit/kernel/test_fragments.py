@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import UserError
-from rastos.kernel import merge, option_groups, parse_fragment
+from rastos.kernel import find_fragment, merge, option_groups, parse_fragment
 
 
 def write(path: Path, text: str) -> Path:
@@ -83,3 +83,25 @@ def test_a_group_says_its_purpose(tmp_path: Path, line: str) -> None:
     path = write(tmp_path / "one.config", f"CONFIG_A=y\n{line}\n")
     with pytest.raises(UserError, match=r"one\.config:2: .*no purpose"):
         option_groups([path])
+
+
+def test_a_fragment_by_path_by_name_and_without_its_number(tmp_path: Path) -> None:
+    own, shipped = tmp_path / "own/kernel/fragments", tmp_path / "shipped/kernel/fragments"
+    for folder, names in ((own, ("82-locks", "mine")), (shipped, ("82-locks", "83-kasan", "84-leaks", "85-leaks"))):
+        folder.mkdir(parents=True)
+        for name in names:
+            write(folder / f"{name}.config", "CONFIG_A=y\n")
+    search = [tmp_path / "own", tmp_path / "shipped"]
+    file = write(tmp_path / "kasan", "CONFIG_A=y\n")
+    assert find_fragment(str(file), search) == file
+    assert find_fragment("kasan", search) == find_fragment("83-kasan.config", search) == shipped / "83-kasan.config"
+    assert find_fragment("locks", search) == own / "82-locks.config", "the project's own goes before"
+    with pytest.raises(UserError, match="more than one") as caught:
+        find_fragment("leaks", search)
+    assert "84-leaks, 85-leaks" in caught.value.next_step
+    for wanted in ("kasn", "../fragments/82-locks"):
+        with pytest.raises(UserError, match="no fragment"):
+            find_fragment(wanted, search)
+    with pytest.raises(UserError) as caught:
+        find_fragment("kasn", search)
+    assert "did you mean 'kasan'?" in caught.value.next_step

@@ -86,6 +86,14 @@ def test_missing_header_and_undefined_symbol() -> None:
     assert "undefined reference to `g'" in linked.first_error(Path("/src"))
 
 
+def test_objects_of_the_tools_are_named_as_the_others(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/a.o").write_text("")
+    log = MakeLog(2, tmp_path, objects_in(tmp_path)).feed([f"  CC      {tmp_path}/tools/a.o", "  CC      init/main.o"])
+    assert log.present == {"tools/a.o", "init/main.o"}, "none is counted twice"
+    assert MakeLog(tree=tmp_path).feed([f"  LD      {tmp_path}/tools/a.o"]).current == "LD tools/a.o"
+
+
 def test_killed_compiler_and_full_disk() -> None:
     assert MakeLog().feed(["gcc: fatal error: Killed signal terminated program cc1"]).out_of_memory
     assert MakeLog().feed(["/src/a.c: fatal error: error writing to /tmp/x.s: No space left on device"]).disk_full

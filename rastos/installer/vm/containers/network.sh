@@ -23,6 +23,8 @@ ip addr add 192.0.2.1/24 dev rastos2
 ip link set rastos2 up
 ip -n rastos-out addr add 192.0.2.2/24 dev eth0
 ip -n rastos-out link set eth0 up
+# the way back exists without NAT too: so it is the address that shows NAT, not silence
+ip -n rastos-out route add default via 192.0.2.1
 before="$(cat /proc/sys/net/ipv4/ip_forward)"
 echo 1 >/proc/sys/net/ipv4/ip_forward
 nft -f - <<END
@@ -46,11 +48,11 @@ ip netns exec rastos-out python3 -c "$server" &
 servers=$!
 ip netns exec rastos-in python3 -c "$server" &
 servers="$servers $!"
-answers() { ip netns exec "$1" curl -sf -m 3 "$2" >$place/answer; }
+answers() { ip netns exec "$1" curl -sf -m 10 "$2" >$place/answer; }
 mkdir -p $place
-until_true 40 answers rastos-in http://192.0.2.2/
+until_true 120 answers rastos-in http://192.0.2.2/
 [ "$(cat $place/answer)" = 192.0.2.1 ] || fail "not masqueraded: outside saw $(cat $place/answer)"
-until_true 40 answers rastos-out http://192.0.2.1:8080/
+until_true 120 answers rastos-out http://192.0.2.1:8080/
 [ "$(cat $place/answer)" = 192.0.2.2 ] || fail "the published port saw $(cat $place/answer)"
 echo "$before" >/proc/sys/net/ipv4/ip_forward
 echo "HTTP out of the container is masqueraded (nftables), and in by a published port"

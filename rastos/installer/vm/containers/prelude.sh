@@ -10,13 +10,12 @@ fail() {
 	exit 1
 }
 
-# until SECONDS COMMAND...: repeat it until it succeeds
+# until_true SECONDS COMMAND...: repeat it until it succeeds
 until_true() {
-	left=$(($1 * 5))
+	end=$(($(date +%s) + $1))
 	shift
 	until "$@" 2>/dev/null; do
-		left=$((left - 1))
-		[ "$left" -gt 0 ] || fail "not in time: $*"
+		[ "$(date +%s)" -lt "$end" ] || fail "not in time: $*"
 		sleep 0.2
 	done
 }
