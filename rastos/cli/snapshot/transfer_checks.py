@@ -44,7 +44,8 @@ def verify(
 
     Examples: rastos snapshot verify 3; rastos snapshot verify --all --quick; rastos snapshot verify latest --record
     """
-    from rastos.snapshot import check_snapshot, record
+    from rastos.errors import IntegrityError
+    from rastos.snapshot import SnapshotCheck, check_snapshot, record
 
     app: Application = ctx.obj
     if every and references:
@@ -61,7 +62,13 @@ def verify(
                 app.out.print(f"snapshot {item.snapshot}: manifest of {item.paths} paths{signed}, {item.digest[:16]}")
             return
         for number in numbers:
-            checks.append(check_snapshot(store, number, trust, app.progress, quick=quick, cache=app.config.cache))
+            try:
+                check = check_snapshot(store, number, trust, app.progress, quick=quick, cache=app.config.cache)
+            except IntegrityError as error:  # of its manifest
+                if len(numbers) == 1:
+                    raise
+                check = SnapshotCheck(number, "manifest", 0, (), "", (error.what,))
+            checks.append(check)
     if as_json:
         app.out.json(checks)
     else:
