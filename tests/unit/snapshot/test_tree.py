@@ -106,6 +106,10 @@ def test_intents_add_up() -> None:
         {"delta": {"added": "nginx"}},
         {"intent": [1]},
         {"uuid": None},
+        {"kernel": "../../../etc"},
+        {"kernel": None},
+        {"note": ["a"]},
+        {"packages": "many"},
     ],
 )
 def test_metadata_edited_by_hand_is_not_taken_as_it_is(wrong: dict[str, object]) -> None:
