@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rastos.errors import IntegrityError
 from rastos.host import exchange, write_json
 
 from . import subvolume
@@ -132,7 +133,10 @@ def _keep_etc(store: Store, entry: EntryName) -> None:
     etc = store.deployment_path(entry.number) / "etc"
     if (entry.state != "good" and not entry.done) or not etc.is_dir():
         return  # it never ran
-    folder = store.snapshot_path(store.deployment(entry.number).snapshot)
+    try:
+        folder = store.snapshot_path(store.deployment(entry.number).snapshot)
+    except IntegrityError:
+        return  # nobody knows whose it is
     if not folder.is_dir():
         return
     making = store.top / "deployments" / f".new-etc-{entry.number}"

@@ -161,7 +161,8 @@ def create_session(store: Store, base: int | None, purpose: str, *, keep: str = 
     folder.mkdir(parents=True)
     record = SessionRecord(folder.name, base, purpose, now(), os.getpid(), name=keep, keep=bool(keep))
     with _entered(Session(store, record, folder)) as session:
-        write_record(folder, record)
+        if keep:  # without a record it is dropped after a crash
+            write_record(folder, record)
         if base is None:
             subvolume.create(session.tree)
         else:

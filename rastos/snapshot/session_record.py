@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rastos.errors import BusyError, IntegrityError, UserError
-from rastos.host import locked, read_json, write_json
+from rastos.errors import IntegrityError, UserError
+from rastos.host import read_json, write_json
 
 from .metadata import Intent
 from .store import Store
@@ -134,16 +134,3 @@ def check_session_name(store: Store, name: str) -> None:
             f"there is a session '{name}' already",
             next_step=f"go on in it: `rastos snapshot session enter {name}`, or choose another name",
         )
-
-
-def holder(folder: Path) -> str:
-    """Who works in a session now; "" where nobody does."""
-    if not (folder / LOCK).is_file():
-        return ""
-    try:
-        with locked(folder / LOCK, "look whether it is in use"):
-            return ""
-    except BusyError as error:
-        return error.holder
-    except OSError:  # a file system mounted for reading: nobody can work in it
-        return ""

@@ -101,6 +101,19 @@ def test_files_are_carried_over_three_ways(tmp_path: Path) -> None:
     assert plan_carrying(before, after, target, ("etc/a", "etc/gone", "opt/x/y")) == ()
 
 
+def test_a_folder_that_became_a_file_and_the_reverse(tmp_path: Path) -> None:
+    folders = {"etc/d/one": "1", "etc/e/one": "1", "etc/f": "file"}
+    after_files = {"etc/d": "now a file", "etc/e": "now a file", "etc/f/in": "now a folder"}
+    before, after, target = _trees(
+        tmp_path, before=folders, after=after_files, target={**folders, "etc/e/two": "the new parent's"}
+    )
+    plan = plan_carrying(before, after, target, ("etc/d", "etc/d/one", "etc/e", "etc/e/one", "etc/f", "etc/f/in"))
+    assert carry_over(before, after, target, plan) == ("etc/e",)
+    assert (target / "etc/d").read_text() == "now a file" and (target / "etc/f/in").read_text() == "now a folder"
+    assert (target / "etc/e").read_text() == "now a file"
+    assert (target / "etc/e.rastos-new/two").read_text() == "the new parent's"
+
+
 def test_what_leads_out_of_the_target_is_left_alone(tmp_path: Path) -> None:
     before, after, target = _trees(tmp_path, before={}, after={"etc/way/file": "x"}, target={})
     (tmp_path / "outside").mkdir()
