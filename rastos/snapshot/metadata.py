@@ -122,8 +122,9 @@ class Snapshot:
         known["stamps"] = tuple((str(name), str(version)) for name, version in stamps) if stamps else ()
         known["pinned"] = bool(known.get("pinned"))
         for key in ("name", "description"):  # they are shown on terminals, and may come from another machine
-            text = str(known.get(key, ""))
-            known[key] = text if text.isprintable() else "".join(sign for sign in text if sign.isprintable())
+            text = known.get(key, "")
+            if not text.isprintable():
+                known[key] = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
         return cls(**known)
 
     def to_line(self) -> dict[str, Any]:
