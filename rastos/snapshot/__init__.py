@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .protection import booted_snapshot, last_good, marks_of, protected, proven
     from .rebase import plan_rebase, plan_sync
     from .rebase_files import session_files
-    from .recursive import NodeChange, NodeResult, TreeChange, change_many, plan_recursive
+    from .recursive import NodeChange, NodeResult, TreeChange, change_many, drop_old, plan_recursive
     from .references import check_name, check_tag, matching
     from .removal import DeletePlan, delete, plan_delete
     from .retention import PrunePlan, Verdict, plan_prune, prune
@@ -94,7 +94,7 @@ _HOMES = {
     "protection": ("booted_snapshot", "last_good", "marks_of", "protected", "proven"),
     "rebase": ("plan_rebase", "plan_sync"),
     "rebase_files": ("session_files",),
-    "recursive": ("NodeChange", "NodeResult", "TreeChange", "change_many", "plan_recursive"),
+    "recursive": ("NodeChange", "NodeResult", "TreeChange", "change_many", "drop_old", "plan_recursive"),
     "references": ("check_name", "check_tag", "matching"),
     "removal": ("DeletePlan", "delete", "plan_delete"),
     "retention": ("PrunePlan", "Verdict", "plan_prune", "prune"),
@@ -137,7 +137,7 @@ __all__ = [
     "booted_deployment", "booted_snapshot", "boots", "cancel", "change_etc", "change_many", "change_packages",
     "changed_tree", "check_kernel", "check_name", "check_session_name", "check_snapshot", "check_tag",
     "copy_snapshots", "create_session", "create_snapshot", "delete", "deploy", "descendants", "difference",
-    "discard_session", "etc_path", "etc_state", "examine", "export_oci", "export_tar", "forget_unfinished", "grow",
+    "discard_session", "drop_old", "etc_path", "etc_state", "examine", "export_oci", "export_tar", "forget_unfinished", "grow",
     "import_archive", "keep", "kept_session", "kept_sessions", "kernel_release", "kernels_in", "known_sizes",
     "last_good", "mark_bad", "marks_of", "matching", "measured_sizes", "mend", "newest_usable", "open_session",
     "opened_place", "opened_running", "parse_remote", "parse_schedule", "path_log", "plan_cancel", "plan_clone_tree",
