@@ -19,14 +19,26 @@ import pytest
 from rastos.errors import IntegrityError, UserError
 from rastos.package import digest_of_leaves, exact_manifest
 from rastos.progress import Progress
-from rastos.snapshot import Signer, Snapshot, Store, Trust, plan_send, receive, send, what_is_there
+from rastos.snapshot import (
+    Signer,
+    Snapshot,
+    Store,
+    Trust,
+    create_session,
+    deploy,
+    plan_deploy,
+    plan_send,
+    receive,
+    send,
+    what_is_there,
+)
 from rastos.snapshot.subvolume import identities
 from rastos.snapshot.transfer import container, sending
 from rastos.snapshot.transfer.receiving import receive_directly
 from rastos.snapshot.verify.record import record
 from tests.conftest import ROOT, need
 from tests.system.misbehaving import Keys
-from tests.system.storehouse import child, first_snapshot, leftovers, make_files, mounted_store
+from tests.system.storehouse import child, first_snapshot, flaws, leftovers, make_files, mounted_store
 
 ANY = Trust(unsigned=True)
 
@@ -238,6 +250,40 @@ def test_signed_streams(pair: Pair, tmp_path: Path) -> None:
         assert found[0].signer == ours
     finally:
         keys.close()
+
+
+def test_a_full_disk_loses_nothing_that_came(pair: Pair) -> None:
+    first_snapshot(pair.one)
+    with create_session(pair.one, 0, "test") as session:
+        (session.tree / "usr/random").write_bytes(os.urandom(60 << 20))
+        session.commit("large")
+    data = pair.stream(1)
+    filler = pair.two.top / "state/var/filler"
+    with pytest.raises(OSError, match="No space"), open(filler, "wb", buffering=0) as file:
+        while True:
+            file.write(os.urandom(4 << 20))
+    os.truncate(filler, filler.stat().st_size - (90 << 20))
+    pair.two.sync()
+    with pytest.raises(OSError, match="No space"):
+        pair.take(data)
+    assert pair.two.snapshots() == () and not list(pair.two.top.glob("snapshots/.new-*"))
+    kept = len(what_is_there(pair.two).unfinished[0].chunks)
+    assert kept >= 10
+    filler.unlink()
+    pair.two.sync()
+    rest = pair.stream(1, have=what_is_there(pair.two))
+    assert len(rest) < len(data) // 2
+    assert pair.same(1, pair.take(rest)[0].id)
+
+
+def test_what_was_received_boots(pair: Pair) -> None:
+    first_snapshot(pair.one)
+    pair.take(pair.stream(0))
+    deploy(pair.two, plan_deploy(pair.two, 0), Progress())
+    assert flaws(pair.two) == []
+    child(pair.two, 0, "worked on here", {"etc/app.conf": "mine\n"})
+    deploy(pair.two, plan_deploy(pair.two, 1), Progress())
+    assert flaws(pair.two) == []
 
 
 def _command(number: int, **attributes: bytes) -> bytes:
