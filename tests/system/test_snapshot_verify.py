@@ -36,7 +36,7 @@ from rastos.snapshot import (
     send,
     sources_of,
 )
-from rastos.snapshot.subvolume import identities, set_read_only
+from rastos.snapshot.subvolume import create, delete, identities, set_read_only
 from tests.conftest import ROOT, need
 from tests.system.misbehaving import Keys
 from tests.system.storehouse import child, first_snapshot, leftovers, make_files, mounted_store
@@ -207,6 +207,9 @@ def _repaired(store: Store, *names: str, cache: Path | None = None) -> list[tupl
 
 def test_repair_from_another_snapshot(store: Store) -> None:
     digest = record(store, 1, Signer(), Progress()).digest
+    kept = store.snapshot_path(1) / "etc"  # something else that lies with it
+    create(kept)
+    (kept / "mine").write_text("edited")
     child(store, 1, "later", {"usr/lib/kept/deep/file": "changed here"})
     child(store, 1, "sister", {})
     _damage(store, 1)
@@ -222,6 +225,8 @@ def test_repair_from_another_snapshot(store: Store) -> None:
     assert (store.tree(1) / "usr/lib/big").stat().st_nlink == 2
     assert store.snapshot(1).description == "odd"
     assert _repaired(store) == []
+    assert (kept / "mine").read_text() == "edited"
+    delete(kept)
     with pytest.raises(OSError, match="Read-only"):
         (store.tree(1) / "x").write_text("")
 
