@@ -362,7 +362,8 @@ def test_a_link_of_the_stream_does_not_lead_out(pair: Pair) -> None:
 
 def test_the_toy_stream_is_a_real_one_and_its_words_are_made_harmless(pair: Pair) -> None:
     made = pair.take(_container(BEGIN + FILE + _command(21)))[0]
-    assert made.description == "evil [31m x" and made.id == 0 and made.parent is None
+    assert made.description.startswith("evil") and made.description.isprintable()
+    assert made.id == 0 and made.parent is None
     assert (pair.two.tree(0) / "o1").is_file()
     for value in ({"stream": "../../x"}, {"base": "zz"}, {"manifest": "1"}, {"snapshot": {"id": 1}}):
         with pytest.raises(IntegrityError, match="header"):
