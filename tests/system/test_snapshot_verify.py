@@ -188,7 +188,8 @@ def test_a_manifest_is_signed_and_nobody_elses(store: Store, tmp_path: Path) -> 
 
 def test_without_a_manifest_the_packages_are_asked(store: Store) -> None:
     assert _check(store).basis == "packages" and _check(store).sound
-    broken = _check(store, 0)  # its database has an entry without a version
+    child(store, 1, "broken", {"usr/lib/sysimage/pacman/local/base-1.0-1/desc": "%NAME%\nbase\n"})  # without a version
+    broken = _check(store, 2)
     assert [(item.path, item.what) for item in broken.damage] == [("usr/lib/sysimage/pacman", "unreadable")]
     with pytest.raises(UserError, match="no manifest"):
         plan_repair(store, 1, (), ANY, Progress())
