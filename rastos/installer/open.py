@@ -106,8 +106,9 @@ def _mounted_top(
                 break
             except HostError as error:
                 number = getattr(error.__cause__, "errno", None)
-                if number == errno.EROFS and read_only and NO_REPLAY not in options:
-                    # the log is unclean, and replaying it would be a write; with this, `btrfs send` does not work
+                if number in (errno.EROFS, errno.EIO) and read_only and NO_REPLAY not in options:
+                    # the log is unclean (a writer was killed), and replaying it would be a write: some kernels say EIO
+                    # to that; with this, `btrfs send` does not work
                     options = (*options, NO_REPLAY)
                 elif number == errno.EEXIST and time.monotonic() < deadline:
                     time.sleep(0.1)

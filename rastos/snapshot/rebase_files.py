@@ -1,8 +1,8 @@
 """Files that a session changed, carried over to another tree: a three-way difference, for what no package answers for.
 
 before: the old parent. after: the snapshot. target: its successor on the new parent, with the packages in place. What the
-new parent left alone is taken over; what both changed is a conflict: the snapshot's stays, the other lies beside it as
-NAME.rastos-new. A file of a package counts only where the package itself is the same on both sides, or says that the file
+new parent left alone is taken over; texts that both changed in different lines get both changes; the rest is a conflict: the
+snapshot's stays, the other lies beside it as NAME.rastos-new. A file of a package counts only where the package itself is the same on both sides, or says that the file
 is not the one it brought.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rastos.errors import IntegrityError
 from rastos.host import safe_join
-from rastos.package import owners, target_for, verify
+from rastos.package import merge_text, owners, target_for, verify
 from rastos.progress import Progress
 
 from .copying import copy_attributes, copy_path, remove_path
@@ -38,11 +38,12 @@ GENERATED = (
     "usr/share/mime/*",
     "etc/*-",  # the databases of people as they were before the last change
 )
+_TEXT = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class CarriedFile:
-    """One path: take (from the snapshot), remove, merge (by entry), or conflict."""
+    """One path: take (from the snapshot), remove, merge (by entry), lines (three-way), or conflict."""
 
     path: str
     action: str
@@ -80,7 +81,7 @@ def plan_carrying(before: Path, after: Path, target: Path, paths: Iterable[str])
         elif _is_folder(mine) and _is_folder(new):
             found.append(CarriedFile(path, "take"))
         else:
-            found.append(CarriedFile(path, "conflict"))
+            found.append(CarriedFile(path, "conflict" if _by_lines(was, mine, new) is None else "lines"))
     return tuple(found)
 
 
@@ -101,6 +102,10 @@ def carry_over(before: Path, after: Path, target: Path, files: Iterable[CarriedF
             old = base.read_text() if _is_file(base) else ""
             mine = (after / item.path).read_text()
             place.write_text(_merged(place, old, mine, target))
+        elif item.action == "lines" and (both := _by_lines(before / item.path, after / item.path, place)) is not None:
+            place.write_bytes(both)
+            if _owner_and_mode(before / item.path) != _owner_and_mode(after / item.path):
+                copy_attributes(after / item.path, place)
         elif item.action == "take":
             _take(after, target, item.path, place)
         else:
@@ -139,6 +144,23 @@ def same(one: Path, two: Path) -> bool:
     if stat.S_ISREG(was.st_mode):
         return was.st_size == now.st_size and one.read_bytes() == two.read_bytes()
     return stat.S_ISDIR(was.st_mode) or was.st_rdev == now.st_rdev
+
+
+def _by_lines(was: Path, mine: Path, new: Path) -> bytes | None:
+    """The text with both changes; None where they touch, or one is no text of a size that people edit."""
+    files = (was, mine, new)
+    if not all(_is_file(path) and path.stat().st_size <= _TEXT for path in files):
+        return None
+    texts = [path.read_bytes() for path in files]
+    if any(b"\0" in text for text in texts):
+        return None
+    merged = merge_text(*(text.decode("utf-8", "surrogateescape") for text in texts))
+    return None if merged.conflicts else merged.text.encode("utf-8", "surrogateescape")
+
+
+def _owner_and_mode(path: Path) -> tuple[int, int, int]:
+    found = path.lstat()
+    return found.st_mode, found.st_uid, found.st_gid
 
 
 def _alike(one: Path, two: Path) -> bool:

@@ -7,7 +7,7 @@ parent, and takes its predecessor's name and tags. The old ones stay as they are
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,10 @@ from rastos.progress import Progress
 
 from .metadata import Intent
 from .packages import Installed, PackageSource, change_packages, installed_in, plan_packages, words_of
+from .protection import protected
 from .rebase_files import carry_over, plan_carrying
 from .recursive_branches import branch_of, intent_of
+from .removal import delete, removal_of
 from .session import Session
 from .session_group import SessionGroup, opened_group
 from .session_programs import run_in_session
@@ -77,13 +79,18 @@ class TreeChange:
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """A snapshot and its successor; `words` say what was done. `resumed`: it was ready from an earlier attempt."""
+    """A snapshot and its successor; `words` say what was done. `resumed`: it was ready from an earlier attempt.
+
+    `dropped`: the snapshot was deleted once its successor was there; `stays`: why it was not.
+    """
 
     snapshot: int
     made: int
     words: str = ""
     conflicts: tuple[str, ...] = ()
     resumed: bool = False
+    dropped: bool = False
+    stays: str = ""
 
 
 def plan_recursive(
@@ -159,6 +166,18 @@ def change_many(
             faults.reached("group.node")
         group.commit()
     return tuple(results)
+
+
+def drop_old(store: Store, results: Sequence[NodeResult]) -> tuple[NodeResult, ...]:
+    """Delete the snapshots that have a successor now, but for those that are needed (to boot, by a session …)."""
+    every = store.snapshots()
+    needed = protected(store, every)
+    going = [result.snapshot for result in results if result.snapshot not in needed]
+    if going:
+        delete(store, removal_of(store, every, going))
+    return tuple(
+        replace(result, dropped=result.snapshot in going, stays=needed.get(result.snapshot, "")) for result in results
+    )
 
 
 def _one(

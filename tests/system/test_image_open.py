@@ -18,10 +18,11 @@ import pytest
 
 from rastos.errors import BusyError, HostError, IntegrityError, RastosError, UserError
 from rastos.host import attached, mounted, run
+from rastos.host.private_folder import RUNTIME
 from rastos.installer import open as opening
 from rastos.installer import open_image
 from rastos.installer.filesystem import make_esp, make_root
-from rastos.installer.open import RUNTIME, image_lock
+from rastos.installer.open import image_lock
 from rastos.installer.partition import plan_layout, read_layout, write_layout
 from rastos.snapshot import MtoolsEsp, Store
 from tests.conftest import ROOT, need
@@ -170,11 +171,14 @@ def test_in_use_by_a_virtual_machine(image: Path) -> None:
 
 
 CHILD = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from rastos.installer import open_image
 with open_image(Path(sys.argv[1]), writable=True, purpose="test") as image:
-    (image.top / "half").write_text("half")
+    with open(image.top / "half", "w") as stream:
+        stream.write("half")
+        stream.flush()
+        os.fsync(stream.fileno())  # leaves a log that the next mount has to replay
     print("open", flush=True)
     time.sleep(100)
 """
@@ -188,7 +192,10 @@ def test_killed_while_open(image: Path) -> None:
     while _leftovers(image) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert _leftovers(image) == []
+    with open_image(image, writable=False, purpose="a look after the kill") as opened:
+        assert (opened.top / "store.json").is_file()
     with open_image(image, writable=True, purpose="after the kill") as opened:
+        assert (opened.top / "half").read_text() == "half"
         assert (opened.top / "store.json").is_file()
 
 

@@ -19,6 +19,7 @@ from rastos.snapshot import (
     Snapshot,
     Store,
     change_many,
+    drop_old,
     kept_sessions,
     plan_rebase,
     plan_recursive,
@@ -199,6 +200,33 @@ def test_files_are_carried_over_and_both_of_a_conflict_kept(shop: Workshop) -> N
         assert has(store, moved[one.id].made) == {"lib", "tool"}
 
 
+def test_old_versions_can_go(shop: Workshop) -> None:
+    from dataclasses import replace
+
+    with mounted_store(shop.base) as store:
+        parent, one, other = a_branch(shop, store)
+        aside = shop.made(store, other.id, name="aside", install=("extra",))
+        store.update(replace(store.snapshot(other.id), pinned=True))
+        results = drop_old(store, everywhere(shop, store, Intent(("extra",))))
+        assert all(item.dropped and not item.stays for item in results)
+        assert [item.id for item in store.snapshots()] == [0, *(item.made for item in results)]
+        top = store.snapshot("parent")
+        assert top.parent == 0 and top.intent.install == ("lib", "extra") and store.snapshot("other").pinned
+        assert store.snapshot("aside").parent == store.snapshot("other").id != aside.parent
+        assert has(store, store.snapshot("one")) == {"lib", "tool", "extra"}
+        # what stands on an old version that is needed no more stands on what that one stood on
+        results = change_of(shop, store, store.snapshot("one").id)
+        store.update(replace(store.snapshot(results[0].snapshot), pinned=True))
+        kept = drop_old(store, results)
+        assert (kept[0].dropped, "pinned" in kept[0].stays) == (False, True)
+        assert leftovers(store) == []
+
+
+def change_of(shop: Workshop, store: Store, number: int) -> tuple[NodeResult, ...]:
+    source = shop.source
+    return change_many(store, plan_rebase(store, number, source, Progress(), onto=0), source, Progress())
+
+
 def test_rebase_names_what_is_wrong(shop: Workshop) -> None:
     with mounted_store(shop.base) as store:
         _, one, _ = a_branch(shop, store)
@@ -245,6 +273,7 @@ def test_the_command_line(shop: Workshop, monkeypatch: pytest.MonkeyPatch, capsy
             (3, 4, False),
         ]
         assert "snapshot 2 → 5: +tool, 1 command" in said("rebase", "one", "--onto", "new")
-        assert "snapshot 3 → 6" in said("sync", "new")
+        assert "snapshot 3 → 6" in said("sync", "new", "--drop-old")
         said("sync", "new", status=1)
+        assert [item["id"] for item in json.loads(said("list", "--json"))] == [0, 1, 2, 4, 5, 6]
     assert not Path(shop.base / "top/sessions").exists()

@@ -13,6 +13,7 @@ from rastos.cli.options import dry_run_option, image_option, json_option
 from rastos.cli.snapshot.changing_options import (
     check_names,
     described_options,
+    drop_old_option,
     keep_option,
     network_option,
     package_options,
@@ -42,6 +43,7 @@ class Wanted:
     on_failure: str = "discard"
     branch: bool = False
     without_kernel: bool = False
+    drop_old: bool = False
     dry_run: bool = False
     as_json: bool = False
 
@@ -53,7 +55,7 @@ def _kernel_option(function: Any) -> Any:
 def _tree_option(function: Any) -> Any:
     return click.option(
         "--tree", "branch", is_flag=True, help="Do it in ID and all its descendants, in order: all of them or none."
-    )(function)
+    )(drop_old_option(function))
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -155,6 +157,10 @@ def _change(app: Application, image: Path | None, reference: str, intent: Intent
     check_names(wanted.name, wanted.replace)
     if wanted.branch and (wanted.keep or wanted.replace or wanted.name or wanted.on_failure != "discard"):
         raise click.UsageError("With --tree names move by themselves, and it is all or none: only -d can be given.")
+    if wanted.drop_old and not wanted.branch:
+        raise click.UsageError(
+            "--drop-old belongs to --tree; with --replace the old one is deleted by `snapshot delete`."
+        )
     with opened_store(app, image, writable=not wanted.dry_run, purpose="change a copy of a snapshot") as store:
         number = store.snapshot(reference).id
         source = package_source(app, without_kernel=wanted.without_kernel)
@@ -164,7 +170,8 @@ def _change(app: Application, image: Path | None, reference: str, intent: Intent
 
             words = wanted.description or words_of_intent(intent)
             change = plan_recursive(store, number, intent, source, app.progress, description=words)
-            carry_out(app, store, change, source, dry_run=wanted.dry_run, as_json=wanted.as_json)
+            ways = {"dry_run": wanted.dry_run, "as_json": wanted.as_json, "drop": wanted.drop_old}
+            carry_out(app, store, change, source, **ways)
         else:
             _change_one(app, store, number, intent, source, wanted)
 

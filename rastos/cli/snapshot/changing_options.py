@@ -39,6 +39,13 @@ def package_options(function: F) -> F:
     return function
 
 
+def drop_old_option(function: F) -> F:
+    """--drop-old."""
+    return click.option(
+        "--drop-old", is_flag=True, help="Delete the old versions afterwards, where nothing needs them."
+    )(function)
+
+
 def network_option(function: F) -> F:
     """--network."""
     return click.option("--network", is_flag=True, help="Let programs in the copy use the network.")(function)

@@ -101,6 +101,24 @@ def test_files_are_carried_over_three_ways(tmp_path: Path) -> None:
     assert plan_carrying(before, after, target, ("etc/a", "etc/gone", "opt/x/y")) == ()
 
 
+def test_texts_get_the_changes_of_both_sides_where_they_do_not_touch(tmp_path: Path) -> None:
+    lines = [f"line {number}\n" for number in range(9)]
+    mine, theirs = ["mine\n", *lines[1:]], [*lines[:-1], "theirs\n"]
+    files = {"etc/far": ("".join(lines), "".join(mine), "".join(theirs)), "etc/near": ("a\n", "b\n", "c\n")}
+    before, after, target = _trees(
+        tmp_path,
+        before={path: texts[0] for path, texts in files.items()},
+        after={path: texts[1] for path, texts in files.items()},
+        target={path: texts[2] for path, texts in files.items()},
+    )
+    (after / "etc/far").chmod(0o600)
+    plan = plan_carrying(before, after, target, tuple(files))
+    assert [item.action for item in plan] == ["lines", "conflict"]
+    assert carry_over(before, after, target, plan) == ("etc/near",)
+    assert (target / "etc/far").read_text() == "".join(["mine\n", *lines[1:-1], "theirs\n"])
+    assert (target / "etc/far").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_folder_that_became_a_file_and_the_reverse(tmp_path: Path) -> None:
     folders = {"etc/d/one": "1", "etc/e/one": "1", "etc/f": "file"}
     after_files = {"etc/d": "now a file", "etc/e": "now a file", "etc/f/in": "now a folder"}
