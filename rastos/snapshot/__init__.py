@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .sizes import Sizes, known_sizes, measured_sizes
     from .state_contract import Contract, StatePath, read_contract, read_stamps
     from .state_places import StatePlace
+    from .state_shown import StampShown, StateReport, StateShown, state_report
     from .state_written import NewerState, Written, written_versions
     from .store import Store
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
@@ -108,6 +109,7 @@ _HOMES = {
     "sizes": ("Sizes", "known_sizes", "measured_sizes"),
     "state_contract": ("Contract", "StatePath", "read_contract", "read_stamps"),
     "state_places": ("StatePlace",),
+    "state_shown": ("StampShown", "StateReport", "StateShown", "state_report"),
     "state_written": ("NewerState", "Written", "written_versions"),
     "store": ("Store",),
     "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
@@ -132,21 +134,22 @@ __all__ = [
     "MountedEsp", "MtoolsEsp", "NewerState", "Node", "NodeChange", "NodeResult", "PackageChange", "PackageSource",
     "PathChange", "Pending", "Prunable", "PrunePlan", "Received", "Recorded", "Remote", "RepairPlan", "ReparentPlan",
     "SECTIONS", "Schedule", "SendItem", "SendPlan", "Session", "SessionRecord", "Signer", "Sizes", "Snapshot",
-    "SnapshotCheck", "StatePath", "StatePlace", "Store", "SwapPlace", "Tree", "TreeChange", "TreeKernel", "Trust",
-    "ValueChange", "Verdict", "Written", "ancestors", "ask", "bad_snapshots", "boot_files", "boot_state",
-    "booted_deployment", "booted_snapshot", "boots", "cancel", "change_etc", "change_many", "change_packages",
-    "changed_tree", "check_kernel", "check_name", "check_session_name", "check_snapshot", "check_tag",
-    "copy_snapshots", "create_session", "create_snapshot", "delete", "deploy", "descendants", "difference",
-    "discard_session", "drop_old", "etc_path", "etc_state", "examine", "export_oci", "export_tar", "forget_unfinished", "grow",
-    "import_archive", "keep", "kept_session", "kept_sessions", "kernel_release", "kernels_in", "known_sizes",
-    "last_good", "mark_bad", "marks_of", "matching", "measured_sizes", "mend", "newest_usable", "open_session",
-    "opened_place", "opened_running", "parse_remote", "parse_schedule", "path_log", "plan_cancel", "plan_clone_tree",
-    "plan_copy", "plan_delete", "plan_deploy", "plan_keep", "plan_packages", "plan_prune", "plan_push", "plan_rebase",
-    "plan_recursive", "plan_repair", "plan_reparent", "plan_resolve", "plan_restore", "plan_rollback", "plan_send",
-    "plan_sync", "protected", "proven", "prune", "quick_problems", "read_boots", "read_contract", "read_have",
-    "read_stamps", "receive", "receive_directly", "record", "record_missing", "recorded_digest", "repair", "reparent",
-    "replace_by_stream", "require_unchanged", "run_in_session", "send", "send_to", "send_to_file", "session_files",
-    "shell_in_session", "sources_of", "stream_header", "stream_of", "text_difference", "verdict", "what_is_there",
+    "SnapshotCheck", "StampShown", "StatePath", "StatePlace", "StateReport", "StateShown", "Store", "SwapPlace",
+    "Tree", "TreeChange", "TreeKernel", "Trust", "ValueChange", "Verdict", "Written", "ancestors", "ask",
+    "bad_snapshots", "boot_files", "boot_state", "booted_deployment", "booted_snapshot", "boots", "cancel",
+    "change_etc", "change_many", "change_packages", "changed_tree", "check_kernel", "check_name",
+    "check_session_name", "check_snapshot", "check_tag", "copy_snapshots", "create_session", "create_snapshot",
+    "delete", "deploy", "descendants", "difference", "discard_session", "drop_old", "etc_path", "etc_state",
+    "examine", "export_oci", "export_tar", "forget_unfinished", "grow", "import_archive", "keep", "kept_session",
+    "kept_sessions", "kernel_release", "kernels_in", "known_sizes", "last_good", "mark_bad", "marks_of", "matching",
+    "measured_sizes", "mend", "newest_usable", "open_session", "opened_place", "opened_running", "parse_remote",
+    "parse_schedule", "path_log", "plan_cancel", "plan_clone_tree", "plan_copy", "plan_delete", "plan_deploy",
+    "plan_keep", "plan_packages", "plan_prune", "plan_push", "plan_rebase", "plan_recursive", "plan_repair",
+    "plan_reparent", "plan_resolve", "plan_restore", "plan_rollback", "plan_send", "plan_sync", "protected", "proven",
+    "prune", "quick_problems", "read_boots", "read_contract", "read_have", "read_stamps", "receive",
+    "receive_directly", "record", "record_missing", "recorded_digest", "repair", "reparent", "replace_by_stream",
+    "require_unchanged", "run_in_session", "send", "send_to", "send_to_file", "session_files", "shell_in_session",
+    "sources_of", "state_report", "stream_header", "stream_of", "text_difference", "verdict", "what_is_there",
     "why_not_swapped", "words_of", "written_versions",
 ]
 # fmt: on

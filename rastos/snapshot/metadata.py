@@ -109,6 +109,11 @@ class Snapshot:
         for key, kinds in _KINDS.items():
             if not isinstance(known[key], kinds) or isinstance(known[key], bool):
                 raise TypeError(f"{key} is {known[key]!r}")
+        for key, value_of in known.items():
+            if key in _TEXTS and not isinstance(value_of, str):
+                raise TypeError(f"{key} is {value_of!r}")
+        if "/" in known.get("kernel", "") or not isinstance(known.get("packages", 0), int):
+            raise ValueError("kernel or packages are not what they are called")
         datetime.fromisoformat(known["created"])
         delta, intent, tags, stamps = (known.get(key) for key in ("delta", "intent", "tags", "stamps"))
         known["delta"] = Delta(**{key: _names(delta.get(key, ())) for key in DELTA_KEYS}) if delta else NO_DELTA
@@ -117,8 +122,9 @@ class Snapshot:
         known["stamps"] = tuple((str(name), str(version)) for name, version in stamps) if stamps else ()
         known["pinned"] = bool(known.get("pinned"))
         for key in ("name", "description"):  # they are shown on terminals, and may come from another machine
-            text = str(known.get(key, ""))
-            known[key] = text if text.isprintable() else "".join(sign for sign in text if sign.isprintable())
+            text = known.get(key, "")
+            if not text.isprintable():
+                known[key] = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
         return cls(**known)
 
     def to_line(self) -> dict[str, Any]:
@@ -148,6 +154,7 @@ _DEFAULTS: dict[str, Any] = {
     for item in fields(Snapshot)
     if item.default is not MISSING or item.default_factory is not MISSING
 }
+_TEXTS = frozenset(key for key, value in _DEFAULTS.items() if isinstance(value, str))
 _KINDS: dict[str, type | tuple[type, ...]] = {"id": int, "uuid": str, "parent": (int, NoneType), "created": str}
 
 

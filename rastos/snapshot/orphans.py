@@ -22,6 +22,7 @@ from .metadata import NO_DELTA, Deployment, now
 from .recovery import drop_deployment, kernels_wanted
 from .salvage import salvaged
 from .store import STATE, Store
+from .store_info import COPY, FILE, said
 from .tree import circles
 
 Severity = Literal["broken", "left over", "foreign"]
@@ -34,7 +35,8 @@ OURS = frozenset(
         "receiving",
         "journal",
         "state",
-        "store.json",
+        FILE,
+        COPY,
         "bad.json",
         "snapshots.index",
         "image.json",
@@ -58,6 +60,7 @@ class Finding:
 def examine(store: Store) -> tuple[Finding, ...]:
     """All there is to find, what is broken first."""
     found = [
+        *_store(store),
         *_metadata(store),
         *_shape(store),
         *_deployments(store),
@@ -69,6 +72,15 @@ def examine(store: Store) -> tuple[Finding, ...]:
     ]
     order = ("broken", "left over", "foreign")
     return tuple(sorted(found, key=lambda item: order.index(item.severity)))
+
+
+def _store(store: Store) -> Iterator[Finding]:
+    for name in (FILE, COPY):
+        if said(store.top / name) is None:
+            lost = (store.top / name).exists() or name == FILE
+            what = "what it says of the store can't be read" if lost else "the copy of store.json is not there yet"
+            severity: Severity = "broken" if lost else "left over"
+            yield Finding(severity, "store", name, what, "it is told anew from its copy, boot entries and ids")
 
 
 def _metadata(store: Store) -> Iterator[Finding]:

@@ -44,10 +44,14 @@ def recover(store: Store) -> None:
 
 def _drop_unfinished(store: Store) -> None:
     """Things that never got their final name."""
-    for path in (store.top / "snapshots").glob(".new-*"):
+    for path in _unnamed(store.top / "snapshots"):
         drop_folder(path)
-    for path in (store.top / "deployments").glob(".new-*"):
+    for path in _unnamed(store.top / "deployments"):
         subvolume.delete(path) if subvolume.is_subvolume(path) else drop_folder(path)
+
+
+def _unnamed(folder: Path) -> list[Path]:
+    return [folder / name for name in os.listdir(folder) if name.startswith(".new-")]
 
 
 def _finish_keeping(store: Store, number: int) -> None:

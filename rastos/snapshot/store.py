@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rastos.errors import HostError, IntegrityError, UserError
+from rastos.errors import HostError, IntegrityError
 from rastos.host import Journal, digest_of, read_json, write_json
 
 from . import subvolume
@@ -17,12 +17,12 @@ from .esp import Esp
 from .index import Index, Stamp, indexed_snapshot, stamp_of
 from .metadata import Deployment, Snapshot
 from .references import resolve
+from .store_info import FILE, FORMAT, keep_copy, read_info
 
 STATE = ("var", "home", "root", "srv")
 DATABASE = "usr/lib/sysimage/pacman"
-FORMAT = 1
 FEW = 64  # files read beside the index before it is worth writing anew
-MEND = "`rastos snapshot doctor --fix` writes what can be told from the tree"
+MEND = "`rastos snapshot doctor --fix` writes what can be told from what is there"
 
 
 class Store:
@@ -55,7 +55,8 @@ class Store:
             "next_snapshot": 0,
             "next_deployment": 1,
         }
-        write_json(top / "store.json", info)
+        write_json(top / FILE, info)
+        keep_copy(top, info)
         return cls(top, esp, info)
 
     @classmethod
@@ -64,16 +65,7 @@ class Store:
 
         Raises UserError where there is none, IntegrityError where it is of a later format.
         """
-        place = top / "store.json"
-        if not place.is_file():
-            raise UserError(
-                "this file system holds no rastos store", on=top, next_step="make an image: `rastos image create`"
-            )
-        info = read_json(place)
-        if info.get("format") != FORMAT:
-            raise IntegrityError(
-                f"store of format {info.get('format')}", next_step="use the rastos version that made it"
-            )
+        info = read_info(top, esp)
         store = cls(top, esp, info, booted=booted)
         store.writable = writable
         if writable:
@@ -85,6 +77,7 @@ class Store:
                 )
             from .recovery import recover
 
+            keep_copy(top, info)
             recover(store)
         return store
 
@@ -196,8 +189,11 @@ class Store:
         """One deployment. Raises IntegrityError where its record is gone."""
         place = self.deployment_path(number) / "deployment.json"
         if not place.is_file():
-            raise IntegrityError(f"deployment {number} has no record", on=place, next_step="deploy a snapshot again")
-        return Deployment.from_json(read_json(place))
+            raise IntegrityError(f"deployment {number} has no record", on=place, next_step=MEND)
+        try:
+            return Deployment.from_json(read_json(place))
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise IntegrityError(f"the record of deployment {number} is damaged", on=place, next_step=MEND) from error
 
     def readable_deployments(self) -> tuple[Deployment, ...]:
         """Those deployments whose record can be read; `rastos snapshot doctor` names the others."""
@@ -241,14 +237,15 @@ class Store:
             names = [name.removeprefix(".new-") for name in os.listdir(folder)]
             number = max(number, known + 1, *(int(name) + 1 for name in names if name.isdigit()))
         self.info[f"next_{kind}"] = number + 1
-        write_json(self.top / "store.json", self.info)
+        write_json(self.top / FILE, self.info)
         return number
 
     def set_unified(self, unified: bool) -> None:
         """Whether the next deployments boot by unified kernel images."""
         if bool(self.info.get("uki")) != unified:
             self.info["uki"] = unified
-            write_json(self.top / "store.json", self.info)
+            write_json(self.top / FILE, self.info)
+            keep_copy(self.top, self.info)
 
     def sync(self) -> None:
         """Commit the file system."""

@@ -26,6 +26,7 @@ from rastos.snapshot import (
     plan_deploy,
     plan_keep,
     plan_rollback,
+    state_report,
     written_versions,
 )
 from rastos.snapshot.bootentry import ENTRIES, parse_entry
@@ -271,6 +272,12 @@ def test_state_is_shared_reset_or_a_snapshots_own(store: Store) -> None:
     assert (own / "data").read_text() == "written by 1", "its own state stays with the snapshot"
     assert not (store.top / _mounts(store, number)["/var/cache/app"] / "rubbish").exists()
     child(store, 1, "third", {"usr/x": "x"})
+    shown = {item.path: (item.way, item.subvolume, item.source) for item in state_report(store, 2).paths}
+    assert shown == {
+        "opt": ("shared", "state/opt", ""),
+        "var/cache/app": ("reset", "", "the snapshot"),
+        "var/lib/own": ("per-snapshot", "snapshots/2/state/var%2Flib%2Fown", "snapshots/1/state/var%2Flib%2Fown"),
+    }
     number = _deploy(store, 2)
     (store.top / _mounts(store, number)["/var/lib/own"] / "data").write_text("written by 2")
     assert (own / "data").read_text() == "written by 1"
@@ -305,6 +312,8 @@ def test_going_back_under_newer_state_is_said(store: Store) -> None:
     assert plan_deploy(store, old).newer == (), "10 has not run yet, so it has written nothing"
     _booted(store, number, good=False)  # it ran, even if badly
     (item,) = plan_deploy(store, old).newer
+    (shown,) = state_report(store, old).stamps
+    assert (shown.version, shown.written, shown.by, shown.newer) == ("9", "10", new, True)
     assert item.words() == f"db: its state was written by version 10 (snapshot {new}), this snapshot has 9"
     for _ in range(6):
         _deploy(store, 0)

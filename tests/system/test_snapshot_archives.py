@@ -88,8 +88,9 @@ def test_a_tar_and_back(store: Store, tree: Path, tmp_path: Path, name: str) -> 
         assert _same(store, import_archive(store, tmp_path / "gnu.tar", Progress()).snapshot.id)
 
 
-def test_an_oci_image_and_back(store: Store, tree: Path, tmp_path: Path) -> None:
-    made = export_oci(store, 0, tmp_path / "image", Progress())
+@pytest.mark.parametrize("compression", ["zstd", "gzip"])
+def test_an_oci_image_and_back(store: Store, tree: Path, tmp_path: Path, compression: str) -> None:
+    made = export_oci(store, 0, tmp_path / "image", Progress(), compression=compression)
     index = json.loads((tmp_path / "image/index.json").read_text())
     assert index["manifests"][0]["digest"] == made.digest
     assert index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"] == "odd"

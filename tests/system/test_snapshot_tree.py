@@ -324,6 +324,52 @@ def test_a_store_of_a_later_version_and_a_read_only_disk(store: Store, tmp_path:
         run(["mount", "-o", "remount,rw", store.top])
 
 
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"format": 1}', '{"format": "1"}'])
+def test_a_store_that_lost_its_own_file(store: Store, content: str | None) -> None:
+    deployed(store, 0, good=True)
+    create_snapshot(store, 0, "a")
+    create_snapshot(store, 0, "b")
+    delete(store, plan_delete(store, 2))
+    place = store.top / "store.json"
+    before = json.loads(place.read_text())
+    if content is None:
+        place.unlink()
+    else:
+        place.write_text(content)
+    looked = Store.open(store.top, store.esp, writable=False)
+    assert looked.info == before and len(looked.snapshots()) == 2
+    assert [(item.kind, item.where) for item in examine(looked)] == [("store", "store.json")]
+    assert create_snapshot(again(store), 0, "c").id == 3
+    assert examine(again(store)) == ()
+    # the copy is lost as well: the boot entries tell what a deploy needs
+    place.write_text("{")
+    (store.top / "store.copy.json").unlink()
+    told = again(store)
+    same = ("root_partuuid", "cmdline", "next_snapshot", "next_deployment")
+    assert {key: told.info[key] for key in same} == {**{key: before[key] for key in same}, "next_snapshot": 4}
+    deployed(told, 1)
+    assert flaws(told) == []
+    for entry in told.esp.list(ENTRIES):
+        told.esp.remove(f"{ENTRIES}/{entry}")
+    for path in (place, store.top / "store.copy.json"):
+        path.unlink()
+    with pytest.raises(IntegrityError, match="store.json is lost"):
+        again(store)
+
+
+def test_a_deployment_record_edited_into_nonsense(store: Store) -> None:
+    deployed(store, 0, good=True)
+    for content in ("", "[]", '{"number": 1}'):
+        (store.deployment_path(1) / "deployment.json").write_text(content)
+        with pytest.raises(IntegrityError):
+            Store.open(store.top, store.esp, writable=False).current()
+        fresh = Store.open(store.top, store.esp, writable=False)
+        (finding,) = examine(fresh)
+        assert (finding.kind, finding.number) == ("record", 1)
+        mend(store, finding)
+        assert store.deployment(1).snapshot == 0
+
+
 def test_a_clock_that_went_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rastos.snapshot.copies.now", lambda: "1970-01-01T00:00:05+00:00")
     create_snapshot(store, 0, "before time")

@@ -36,7 +36,7 @@ from rastos.snapshot import (
     send,
     sources_of,
 )
-from rastos.snapshot.subvolume import identities, set_read_only
+from rastos.snapshot.subvolume import create, delete, identities, set_read_only
 from tests.conftest import ROOT, need
 from tests.system.misbehaving import Keys
 from tests.system.storehouse import child, first_snapshot, leftovers, make_files, mounted_store
@@ -188,7 +188,8 @@ def test_a_manifest_is_signed_and_nobody_elses(store: Store, tmp_path: Path) -> 
 
 def test_without_a_manifest_the_packages_are_asked(store: Store) -> None:
     assert _check(store).basis == "packages" and _check(store).sound
-    broken = _check(store, 0)  # its database has an entry without a version
+    child(store, 1, "broken", {"usr/lib/sysimage/pacman/local/base-1.0-1/desc": "%NAME%\nbase\n"})  # without a version
+    broken = _check(store, 2)
     assert [(item.path, item.what) for item in broken.damage] == [("usr/lib/sysimage/pacman", "unreadable")]
     with pytest.raises(UserError, match="no manifest"):
         plan_repair(store, 1, (), ANY, Progress())
@@ -207,6 +208,9 @@ def _repaired(store: Store, *names: str, cache: Path | None = None) -> list[tupl
 
 def test_repair_from_another_snapshot(store: Store) -> None:
     digest = record(store, 1, Signer(), Progress()).digest
+    kept = store.snapshot_path(1) / "etc"  # something else that lies with it
+    create(kept)
+    (kept / "mine").write_text("edited")
     child(store, 1, "later", {"usr/lib/kept/deep/file": "changed here"})
     child(store, 1, "sister", {})
     _damage(store, 1)
@@ -222,6 +226,8 @@ def test_repair_from_another_snapshot(store: Store) -> None:
     assert (store.tree(1) / "usr/lib/big").stat().st_nlink == 2
     assert store.snapshot(1).description == "odd"
     assert _repaired(store) == []
+    assert (kept / "mine").read_text() == "edited"
+    delete(kept)
     with pytest.raises(OSError, match="Read-only"):
         (store.tree(1) / "x").write_text("")
 
@@ -282,6 +288,48 @@ def test_repair_from_a_stream_keeps_what_it_was_sent_as(store: Store) -> None:
     assert len(_check(store).damage) == 10
     replace_by_stream(store, 1, stream, ANY, Progress())
     assert _check(store).sound and identities(store.tree(1)).sent_as == was
+
+
+def test_sectors_that_rotted_under_every_copy(tmp_path: Path) -> None:
+    """Snapshots share extents: what the disk lost is lost in all of them, and comes back from a stream."""
+    need("mkfs.btrfs", "mkfs.vfat", "btrfs")
+    make_files(tmp_path)
+    pattern = b"the content of a file that is unlike any other " * 3000
+    with mounted_store(tmp_path, fresh=True) as store:
+        _fill(store)
+        with create_session(store, 1, "test") as session:
+            (session.tree / "usr/lib/big").write_bytes(pattern)
+            session.commit("to be lost")
+        child(store, 2, "copy", {})
+        record(store, 2, Signer(), Progress())
+        stream = _stream(store, 2)
+    disk = tmp_path / "root.img"
+    data = disk.read_bytes()
+    at = data.index(pattern[:4096])
+    with open(disk, "r+b") as file:
+        file.seek(at + 5000)
+        file.write(b"\xff" * 16)
+    with mounted_store(tmp_path) as store:
+        found = {(item.path, item.what) for item in _check(store, 2).damage}
+        assert found == {("usr/lib/big", "unreadable"), ("usr/lib/second", "unreadable")}
+        assert check_snapshot(store, 2, ANY, Progress(), quick=True).sound  # nobody wrote
+        assert {item.what for item in _check(store, 3).damage} == {"unreadable"}  # by the packages: it can't be read
+        assert record(store, 3, Signer(), Progress()).digest == recorded_digest(store, 2)  # it knows what they were
+        assert {item.path for item in _check(store, 3).damage} == {"usr/lib/big", "usr/lib/second"}
+        (store.snapshot_path(2) / "manifest.zst").rename(store.top / "kept")
+        (store.snapshot_path(3) / "manifest.zst").unlink()
+        with pytest.raises(IntegrityError, match="2 paths of snapshot 3 can't be read"):
+            record(store, 3, Signer(), Progress())
+        (store.top / "kept").rename(store.snapshot_path(2) / "manifest.zst")
+        sources = sources_of(store, 2, (), tmp_path)
+        plan = plan_repair(store, 2, sources, ANY, Progress())
+        assert plan.lost == ("usr/lib/big",)
+        with pytest.raises(IntegrityError, match="nowhere"):
+            repair(store, plan, sources, Progress())
+        replace_by_stream(store, 2, stream, ANY, Progress())
+        assert _check(store, 2).sound
+        assert (store.tree(2) / "usr/lib/big").read_bytes() == pattern
+        assert not [item for item in leftovers(store) if "/" in item]
 
 
 CODE = """

@@ -36,6 +36,7 @@ COMMANDS = {
     "pending": ("deploying_pending", "pending", "What boots next, what starts when that fails, what was found bad."),
     "cancel": ("deploying_pending", "cancel", "Take a pending deployment back."),
     "keep": ("deploying_pending", "keep", "Let a deployment count as good, and stay."),
+    "state": ("deploying_state", "state", "Which state a snapshot shares, keeps for itself or resets."),
     "etc": ("etc", "etc", "The /etc of a deployment: what differs, conflicts, bringing files back."),
     "delete": ("removing", "delete", "Delete snapshots and the deployments that start them."),
     "prune": ("retention", "prune", "Delete what a schedule no longer keeps."),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rastos.cli.app import Application
-from rastos.cli.options import dry_run_option, image_option, json_option
+from rastos.cli.options import chosen_image, dry_run_option, image_option, json_option
 from rastos.cli.snapshot.places import opened_store, signer_of
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def send(
         output = "-"
     if as_json and output == "-" and not dry_run:
         raise click.UsageError("The stream goes to standard output, so JSON can't.", ctx)
-    with _opened_target(app, target) as there, opened_store(app, image, writable=False, purpose="send") as store:
+    with _opened_target(app, target, image) as there, opened_store(app, image, writable=False, purpose="send") as store:
         plan = _planned(app, store, references, parent, have_file, there)
         if dry_run:
             _show_plan(app, plan, as_json)
@@ -96,7 +96,7 @@ def send(
 
 
 @contextmanager
-def _opened_target(app: Application, target: str) -> Iterator[Any]:
+def _opened_target(app: Application, target: str, image: Path | None) -> Iterator[Any]:
     """The store of --to, or the machine it names; None without."""
     if not target:
         yield None
@@ -105,6 +105,8 @@ def _opened_target(app: Application, target: str) -> Iterator[Any]:
 
         yield parse_remote(target)
     else:
+        if Path(target).absolute() == chosen_image(image, app.config.output).absolute():
+            raise click.UsageError("That is the image it is sent from.")
         with opened_store(app, Path(target), writable=True, purpose="receive") as store:
             yield store
 

@@ -16,6 +16,13 @@ from rastos.cli.snapshot.places import opened_store
 @click.option("--oci", type=click.Path(path_type=Path), metavar="DIR", help="An OCI image layout in this new folder.")
 @click.option("--tar", type=click.Path(path_type=Path), metavar="FILE", help="An archive: .tar, .tar.zst or .tar.gz.")
 @click.option("--reference", "called", metavar="NAME", default="", help="The image's name in the layout.")
+@click.option(
+    "--compression",
+    type=click.Choice(["zstd", "gzip"]),
+    default="zstd",
+    show_default=True,
+    help="Of the image's layer; some programs read gzip only.",
+)
 @image_option
 @dry_run_option
 @json_option
@@ -26,6 +33,7 @@ def export(
     oci: Path | None,
     tar: Path | None,
     called: str,
+    compression: str,
     image: Path | None,
     dry_run: bool,
     as_json: bool,
@@ -45,7 +53,7 @@ def export(
             app.out.print(f"would export snapshot {snapshot.id} to {oci or tar}: {snapshot.description}")
             return
         if oci is not None:
-            made = export_oci(store, snapshot.id, oci, app.progress, name=called)
+            made = export_oci(store, snapshot.id, oci, app.progress, name=called, compression=compression)
         else:
             assert tar is not None
             made = export_tar(store, snapshot.id, tar, app.progress)

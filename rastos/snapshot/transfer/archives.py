@@ -56,8 +56,13 @@ class Imported:
     left_out: int
 
 
-def export_oci(store: Store, number: int, target: Path, progress: Progress, *, name: str = "") -> Exported:
-    """Write a snapshot as an OCI image layout to a folder that is not there yet. UserError: it is there."""
+def export_oci(
+    store: Store, number: int, target: Path, progress: Progress, *, name: str = "", compression: str = "zstd"
+) -> Exported:
+    """Write a snapshot as an OCI image layout to a folder that is not there yet. UserError: it is there.
+
+    `compression` of its layer: zstd, or gzip for programs that are older than image-spec 1.1.
+    """
     snapshot = store.snapshot(number)
     require_unchanged(store, number)
     _free(target)
@@ -68,7 +73,7 @@ def export_oci(store: Store, number: int, target: Path, progress: Progress, *, n
         layer: dict[str, Any] = {}
         image = folder / "image"
         image.mkdir()
-        with layer_writer(image, layer) as stream:
+        with layer_writer(image, layer, compression) as stream:
             paths = write_tree(store.tree(number), cast("IO[bytes]", stream), step)
         faults.reached("export.written")
         digest = finish_layout(

@@ -8,15 +8,16 @@ The folder gets its name when all of it is there.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import zstandard
 
@@ -80,20 +81,33 @@ class HashingReader:
 
 
 @contextmanager
-def layer_writer(folder: Path, blobs: dict[str, Any]) -> Iterator[HashingWriter]:
-    """A tar stream that becomes the only layer, compressed; its two digests and its size are put into `blobs`."""
+def layer_writer(folder: Path, blobs: dict[str, Any], compression: str) -> Iterator[HashingWriter]:
+    """A tar stream that becomes the only layer, compressed by zstd or gzip; its digests and size are put into `blobs`."""
     place = folder / "blobs/sha256"
     place.mkdir(parents=True)
     with open(place / "layer", "xb") as file:
         packed = HashingWriter(file)
-        with zstandard.ZstdCompressor(level=3, threads=-1).stream_writer(packed, closefd=False) as stream:  # type: ignore[arg-type]
+        with _packer(packed, compression) as stream:
             plain = HashingWriter(stream)
             yield plain
         file.flush()
         os.fsync(file.fileno())
     name = packed.digest.hexdigest()
     os.rename(place / "layer", place / name)
-    blobs |= {"digest": f"sha256:{name}", "size": packed.size, "diff_id": f"sha256:{plain.digest.hexdigest()}"}
+    blobs |= {
+        "kind": f"{LAYER}+{compression}",
+        "digest": f"sha256:{name}",
+        "size": packed.size,
+        "diff_id": f"sha256:{plain.digest.hexdigest()}",
+    }
+
+
+def _packer(target: HashingWriter, compression: str) -> AbstractContextManager[IO[bytes]]:
+    stream = cast("IO[bytes]", target)
+    if compression == "gzip":
+        return cast("AbstractContextManager[IO[bytes]]", gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0))
+    packer = zstandard.ZstdCompressor(level=3, threads=-1)
+    return cast("AbstractContextManager[IO[bytes]]", packer.stream_writer(stream, closefd=False))
 
 
 def finish_layout(folder: Path, layer: dict[str, Any], *, created: str, name: str, annotations: dict[str, str]) -> str:
@@ -112,7 +126,7 @@ def finish_layout(folder: Path, layer: dict[str, Any], *, created: str, name: st
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": described,
-        "layers": [{"mediaType": f"{LAYER}+zstd", "digest": layer["digest"], "size": layer["size"]}],
+        "layers": [{"mediaType": layer["kind"], "digest": layer["digest"], "size": layer["size"]}],
         "annotations": annotations,
     }
     found = _blob(folder, MANIFEST, manifest)

@@ -123,6 +123,8 @@ def replace_tree(store: Store, number: int, build: Callable[[Path], None]) -> No
         for path in home.iterdir():
             if path.is_file() and path.name != SEAL:
                 shutil.copy2(path, building / path.name)
+            elif path.name != "tree" and subvolume.is_subvolume(path):  # kept with the snapshot, as an /etc may be
+                subvolume.snapshot(path, building / path.name, read_only=subvolume.is_read_only(path))
         store.sync()
         if manifest is not None:
             write_seal(building, manifest.digest)
@@ -177,7 +179,6 @@ def _place(tree: Path, path: str) -> Path:
 
 def _drop(building: Path) -> None:
     if building.is_dir():
-        subvolume.delete(building / "tree")
         for rest in building.iterdir():
-            rest.unlink()
+            subvolume.delete(rest) if subvolume.is_subvolume(rest) else rest.unlink()
         building.rmdir()

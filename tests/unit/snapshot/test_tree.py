@@ -106,6 +106,10 @@ def test_intents_add_up() -> None:
         {"delta": {"added": "nginx"}},
         {"intent": [1]},
         {"uuid": None},
+        {"kernel": "../../../etc"},
+        {"kernel": None},
+        {"note": ["a"]},
+        {"packages": "many"},
     ],
 )
 def test_metadata_edited_by_hand_is_not_taken_as_it_is(wrong: dict[str, object]) -> None:
@@ -117,4 +121,4 @@ def test_metadata_edited_by_hand_is_not_taken_as_it_is(wrong: dict[str, object])
 
 def test_what_is_said_of_a_snapshot_cannot_steer_a_terminal() -> None:
     value = node(0, None, "red \x1b[31m\nlines\u202e", name="n\x07").to_json()
-    assert (Snapshot.from_json(value).description, Snapshot.from_json(value).name) == ("red [31mlines", "n")
+    assert (Snapshot.from_json(value).description, Snapshot.from_json(value).name) == ("red [31m lines", "n")
