@@ -36,6 +36,7 @@ from rastos.progress import Progress
 
 PROGRAMS = ("make", "bc", "flex", "bison", "perl", "tar", "depmod")
 MARKER = "rastos-build.json"
+ALSO = {"MODULES": "modules", "GDB_SCRIPTS": "scripts_gdb"}  # option: what make is asked for besides the image
 FULL = 256_000_000  # bytes free; make that fails with no word below it, failed for that
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -76,9 +77,8 @@ def _build(plan: BuildPlan, progress: Progress, debug: bool) -> BuiltKernel:
         chosen = len(read_config(plan.tree / ".config"))
         step.outcome = f"{len(plan.merged.requests) - len(drops)} options asked for, all there; {chosen} set in all"
     _mark(plan, finished=False)
-    targets = ["bzImage"]
-    if read_config(plan.tree / ".config").get("MODULES") == "y":
-        targets.append("modules")
+    values = read_config(plan.tree / ".config")
+    targets = ["bzImage", *(target for symbol, target in ALSO.items() if values.get(symbol) == "y")]
     with progress.step("Compile", total=log.total, unit="objects") as step:
 
         def line(text: str) -> None:

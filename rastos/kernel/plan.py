@@ -23,6 +23,7 @@ from rastos.kernel.toolchain import Toolchain, find_toolchain
 from rastos.package import LocalRepository
 
 PACKAGING = "2"  # raised whenever the same build would be packaged differently
+DEBUG_PACKAGING = "2"  # the same for the debug package alone
 RELEASE = "1"  # pkgrel
 KEYRING = "kernel.org.gpg"  # beside the keys of the state folder: whose signatures of kernel.org count
 ARCH = "x86"  # the kernel's name for x86_64
@@ -195,6 +196,8 @@ def build_key(plan: BuildPlan) -> str:
         further += ["signing", plan.signing.certificate if plan.signing else ""]
     if not plan.reproducible:
         further += ["not reproducible"]
+    if "debug" in plan.packages:
+        further += ["debug", DEBUG_PACKAGING]
     if plan.secure_boot is not None:
         further += ["secure boot", plan.secure_boot.fingerprint]
     return digest_of(

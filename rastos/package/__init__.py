@@ -12,7 +12,7 @@ from rastos.surface import first_use
 if TYPE_CHECKING:
     from .archive import PackageMetadata, write_package
     from .bundle import Bundle, bundle_channels, bundle_repository, write_bundle
-    from .capture import Capture, capture
+    from .capturing import Capture, capture
     from .changes import PackageChange, differences, planned_changes
     from .channels import Channel, SyncDatabase, Wanted, open_channels
     from .channels.cache import CacheChannel
@@ -82,7 +82,7 @@ _HOMES = {
         "bundle_repository",
         "write_bundle",
     ),
-    "capture": (
+    "capturing": (
         "Capture",
         "capture",
     ),

@@ -8,13 +8,13 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from .history import Change, changes, keep, last_of, read_results
-    from .measure import measure
+    from .measuring import measure
     from .plan import BenchPlan, Contender, contender, plan_bench
     from .results import FIGURES, BenchResult, Conditions, Figure, Measured
 
 _HOMES = {
     "history": ("Change", "changes", "keep", "last_of", "read_results"),
-    "measure": ("measure",),
+    "measuring": ("measure",),
     "plan": ("BenchPlan", "Contender", "contender", "plan_bench"),
     "results": ("FIGURES", "BenchResult", "Conditions", "Figure", "Measured"),
 }

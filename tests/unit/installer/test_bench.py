@@ -23,7 +23,7 @@ from rastos.installer.bench import (
     plan_bench,
     read_results,
 )
-from rastos.installer.bench.measure import figures_of
+from rastos.installer.bench.measuring import figures_of
 
 TCG = Accelerator("tcg", "max", "", "")
 CONDITIONS = Conditions("2 × thing", "6.1", "7.2", "tcg", 1, 1024, "minimal", "abc")
