@@ -127,11 +127,7 @@ def test_delete_says_why_it_does_not(store: Store) -> None:
     store.update(replace(store.snapshot(2), pinned=False))
     with pytest.raises(UserError, match="boots next"):
         plan_delete(store, 1, below=True)
-<<<<<<< HEAD
-    with create_session(store, 2, "work", keep="work"), pytest.raises(UserError, match="session"):
-=======
     with create_session(store, 2, "test", keep="work"), pytest.raises(UserError, match="session work"):
->>>>>>> 529d8b27fffdcc9346001f69f33f63c5425f8005
         plan_delete(store, 2)
     discard_session(store, "work")
     delete(store, plan_delete(store, 2))
