@@ -46,22 +46,24 @@ def copy_missing(source: Path, target: Path, *, leave_out: frozenset[str] = froz
     """
     count = 0
     stack = [""]
+    # plain text throughout: a deploy looks at every path below /var
+    base, goal = os.fspath(source), os.fspath(target)
     while stack:
         folder = stack.pop()
-        made = []
-        with os.scandir(source / folder) as entries:
-            names = sorted(entry.name for entry in entries)
-        for name in names:
-            relative = f"{folder}/{name}" if folder else name
+        with os.scandir(f"{base}/{folder}") as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            relative = f"{folder}/{entry.name}" if folder else entry.name
             if relative in leave_out:
                 continue
-            origin, place = source / relative, target / relative
-            there = os.path.lexists(place)
-            if not there:
-                copy_path(origin, place)
+            place = f"{goal}/{relative}"
+            try:
+                there: os.stat_result | None = os.lstat(place)
+            except FileNotFoundError:
+                copy_path(Path(entry.path), Path(place))
                 count += 1
-                made.append(place)
-            if origin.is_dir() and not origin.is_symlink() and place.is_dir() and not place.is_symlink():
+                there = None
+            if entry.is_dir(follow_symlinks=False) and (there is None or stat.S_ISDIR(there.st_mode)):
                 stack.append(relative)
     return count
 

@@ -37,39 +37,38 @@ class Item:
 
 
 Tree = dict[str, Item]
+SMALL = 1 << 20  # bytes: read at once
 
 
 def read_tree(root: Path) -> Tree:
     """All paths below a folder, relative to it; symlinks are read, never followed."""
     found: Tree = {}
     stack = [""]
+    base = os.fspath(root)  # plain text throughout: there are hundreds of paths, and each is looked at in every deploy
     while stack:
         folder = stack.pop()
-        with os.scandir(root / folder) as entries:
+        with os.scandir(f"{base}/{folder}") as entries:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                found[path] = item = read_item(Path(entry.path))
+                found[path] = item = _item(entry.path, entry.stat(follow_symlinks=False))
                 if item.folder:
                     stack.append(path)
     return found
 
 
-def read_item(path: Path) -> Item:
-    """One path. Raises OSError where it can't be read."""
-    status = path.lstat()
+def _item(path: str, status: os.stat_result) -> Item:
     kind = stat.S_IFMT(status.st_mode)
     content = ""
     if kind == stat.S_IFREG:
-        with open(path, "rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        with open(path, "rb", buffering=0) as stream:
+            small = status.st_size < SMALL
+            content = (hashlib.sha256(stream.readall()) if small else hashlib.file_digest(stream, "sha256")).hexdigest()
     elif kind == stat.S_IFLNK:
         content = os.readlink(path)
     elif kind in (stat.S_IFCHR, stat.S_IFBLK):
         content = str(status.st_rdev)
-    attributes = tuple(
-        (name, os.getxattr(path, name, follow_symlinks=False))
-        for name in sorted(os.listxattr(path, follow_symlinks=False))
-    )
+    names = os.listxattr(path, follow_symlinks=False)
+    attributes = tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in sorted(names))
     mode = 0 if kind == stat.S_IFLNK else stat.S_IMODE(status.st_mode)
     return Item(kind, mode, (status.st_uid, status.st_gid), content, attributes)
 

@@ -124,6 +124,7 @@ class Session:
             publish(store, {number: building}, [(base, number)])
             made = store.snapshot(number)
         else:
+            store.sync()  # the files' content, before the snapshot can be seen: a rename may be durable before it
             os.rename(building, store.snapshot_path(number))
             store.sync()
             store.remember(made)

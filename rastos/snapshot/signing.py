@@ -36,24 +36,32 @@ class Trust:
     keyring: Path | None = None
     unsigned: bool = False
 
+    @property
+    def _has_keys(self) -> bool:
+        return self.keyring is not None and self.keyring.is_file()
+
+    def expect(self, signed: bool, what: str) -> None:
+        """Refuse early what would be refused at its end. IntegrityError: unsigned, or nothing to check it with."""
+        if self.unsigned or (signed and self._has_keys):
+            return
+        if not signed:
+            step = "have it sent with a signing key (signing_key), or take it as it is: --unsigned"
+            raise IntegrityError(f"{what} is not signed", next_step=step)
+        raise IntegrityError(
+            f"{what} is signed, and there is no keyring to check it with",
+            on=self.keyring or "",
+            next_step="export the sender's public key there: gpg --export FINGERPRINT",
+        )
+
     def check(self, content: bytes, signature: bytes, what: str) -> str:
         """The fingerprint that signed these bytes, or "" for unsigned ones that are accepted.
 
         IntegrityError: unsigned, a wrong signature, or one by a key that isn't trusted. A wrong signature is refused
         even where none is needed.
         """
-        has_keys = self.keyring is not None and self.keyring.is_file()
-        if not signature or not has_keys:
-            if self.unsigned:
-                return ""
-            if not signature:
-                step = "have it sent with a signing key (signing_key), or take it as it is: --unsigned"
-                raise IntegrityError(f"{what} is not signed", next_step=step)
-            raise IntegrityError(
-                f"{what} is signed, and there is no keyring to check it with",
-                on=self.keyring or "",
-                next_step="export the sender's public key there: gpg --export FINGERPRINT",
-            )
+        if not signature or not self._has_keys:
+            self.expect(bool(signature), what)
+            return ""
         assert self.keyring is not None
         with working_directory(Path(tempfile.gettempdir()), "rastos-sign") as folder:
             place = folder / "content"

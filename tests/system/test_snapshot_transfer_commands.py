@@ -17,6 +17,7 @@ from rastos.installer.partition import plan_layout, write_layout
 from rastos.snapshot import MtoolsEsp, Store, create_session
 from rastos.snapshot.subvolume import set_read_only
 from tests.conftest import ROOT, need
+from tests.system.misbehaving import Keys
 from tests.system.storehouse import child, fill
 
 
@@ -137,6 +138,29 @@ def test_archives_verify_and_repair(images: tuple[Path, Path], tmp_path: Path, m
     assert b"would mend 1 paths" in rastos("repair", "1", "--dry-run", "--image", two)
     assert b"mended 1 paths of snapshot 1" in rastos("repair", "1", "--from", "0", "--image", two)
     assert b"is sound" in rastos("verify", "1", "--image", two)
+
+
+def test_signed_by_the_settings_key(images: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("gpg", "gpgv")
+    one, two = images
+    (tmp_path / "keys").mkdir()
+    keys = Keys(tmp_path / "keys")
+    try:
+        monkeypatch.setenv("RASTOS_SIGNING_KEY", keys.key("ours"))
+        monkeypatch.setenv("RASTOS_SIGNING_HOME", str(keys.home))
+        rastos("verify", "0", "--record", "--image", one)
+        stream = rastos("send", "0", "--image", one)
+        ring = tmp_path / "state/keys/snapshots.gpg"
+        refused = rastos("receive", "--image", two, stdin=stream, status=1).decode()
+        assert "no keyring" in refused and str(ring) in refused
+        ring.parent.mkdir(parents=True)
+        keys.export(ring, keys.key("ours"))
+        assert f"signed by {keys.key('ours')}" in rastos("receive", "--image", two, stdin=stream).decode()
+        assert f"signed by {keys.key('ours')}" in rastos("verify", "0", "--image", one).decode()
+        assert b"not signed, although" in rastos("verify", "0", "--image", two, status=1)
+        assert b"is sound" in rastos("verify", "0", "--unsigned", "--image", two)
+    finally:
+        keys.close()
 
 
 def test_wrong_usage(tmp_path: Path) -> None:

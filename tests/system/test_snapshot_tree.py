@@ -25,6 +25,7 @@ from rastos.snapshot import (
     create_snapshot,
     delete,
     difference,
+    discard_session,
     examine,
     mend,
     parse_schedule,
@@ -126,8 +127,9 @@ def test_delete_says_why_it_does_not(store: Store) -> None:
     store.update(replace(store.snapshot(2), pinned=False))
     with pytest.raises(UserError, match="boots next"):
         plan_delete(store, 1, below=True)
-    with create_session(store, 2, "work"), pytest.raises(UserError, match="session"):
+    with create_session(store, 2, "work", keep="work"), pytest.raises(UserError, match="session"):
         plan_delete(store, 2)
+    discard_session(store, "work")
     delete(store, plan_delete(store, 2))
     assert shape(store) == {0: None, 1: 0}
 

@@ -36,6 +36,7 @@ def whole_stream(
     step: Step,
 ) -> Iterator[tuple[Iterator[bytes], str]]:
     """The stream, all of it here and signed, and its signer; what was put aside goes when the block has used it."""
+    trust.expect(coming.signed, f"the stream of '{coming.label}'")
     came = _in_file(source, start, parts) if start is not None else None
     if came is None:
         if start is not None:
@@ -84,7 +85,9 @@ def _in_file(source: IO[bytes], start: int, parts: Iterator[Part]) -> _Came | No
                 signature = part.raw
     except Truncated:
         return None
-    return _Came(index, signature, tuple(digests), _again(source, start, index)) if index is not None else None
+    if index is None or len(digests) != len(index.chunks):  # the others may have been put aside before
+        return None
+    return _Came(index, signature, tuple(digests), _again(source, start, index))
 
 
 def _again(source: IO[bytes], start: int, index: Index) -> Iterator[bytes]:

@@ -23,6 +23,7 @@ class Incoming:
     """A snapshot on its way in: `stream`, `base` are subvolume UUIDs, `base_snapshot`, `parent` snapshots' ("" for none).
 
     `snapshot` has no id and no parent here yet; `manifest` is the digest its tree must have, or "".
+    `signed`: a signature is announced; whether there is one is seen at the end.
     """
 
     snapshot: Snapshot
@@ -33,6 +34,7 @@ class Incoming:
     base_snapshot: str
     manifest: str
     digest: str
+    signed: bool
 
     @property
     def label(self) -> str:
@@ -58,6 +60,7 @@ def read_header(header: Header) -> Incoming:
             base_snapshot=_uuid(value.get("base_snapshot", "")),
             manifest=manifest,
             digest=hashlib.sha256(header.raw).hexdigest(),
+            signed=value.get("signed") is True,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IntegrityError(

@@ -89,8 +89,8 @@ def _nearest(known: dict[int, Snapshot], number: int, common: set[int]) -> int |
     return max(others) if others else None
 
 
-def stream_header(store: Store, item: SendItem) -> Header:
-    """What a receiver has to know before the stream."""
+def stream_header(store: Store, item: SendItem, *, signed: bool = False) -> Header:
+    """What a receiver has to know before the stream; `signed`: a signature comes at its end."""
     snapshot = store.snapshot(item.snapshot)
     known = {other.id: other.uuid for other in store.snapshots()}
     value: dict[str, Any] = {
@@ -100,6 +100,7 @@ def stream_header(store: Store, item: SendItem) -> Header:
         "stream": subvolume.identities(store.tree(item.snapshot)).sent_as,
         "base": subvolume.identities(store.tree(item.base)).sent_as if item.base is not None else "",
         "base_snapshot": known[item.base] if item.base is not None else "",
+        "signed": signed,
         "manifest": recorded_digest(store, item.snapshot),
     }
     return make_header(value)
@@ -132,7 +133,7 @@ def stream_of(store: Store, item: SendItem) -> Iterator[bytes]:
 
 def send_parts(store: Store, item: SendItem, signer: Signer, step: Step) -> Iterator[Part]:
     """The container of one snapshot, without the chunks that the receiver keeps and that are still the same."""
-    header = stream_header(store, item)
+    header = stream_header(store, item, signed=bool(signer.key))
     yield header
     digests: list[str] = []
     kept, sent = list(item.kept), 0
