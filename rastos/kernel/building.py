@@ -154,7 +154,9 @@ def compiler_cache(plan: BuildPlan) -> dict[str, str]:
         link.unlink(missing_ok=True)
         link.symlink_to(ccache)
     # the build tree's path is in no object (`prefix_maps`), so another tree of the same source may have its objects
-    return {"PATH": f"{folder}:{PATH}", "CCACHE_DIR": str(plan.cache / "ccache"), "CCACHE_NOHASHDIR": "1"}
+    env = {"PATH": f"{folder}:{PATH}", "CCACHE_DIR": str(plan.cache / "ccache"), "CCACHE_NOHASHDIR": "1"}
+    # the kernel has the compiler write each object's dependencies: nothing needs to be preprocessed to be looked up, or stored
+    return {**env, "CCACHE_DEPEND": "1"}
 
 
 def prefix_maps(plan: BuildPlan) -> dict[str, str]:
