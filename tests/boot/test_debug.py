@@ -22,14 +22,24 @@ def debugged(*words: str | Path) -> Iterator[str]:
     """The first line that `rastos kernel debug` prints; at the end it is asked to stop, and QEMU with it."""
     argv = [sys.executable, "-m", "rastos", "kernel", "debug", *map(str, words)]
     with subprocess.Popen(
-        argv, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        argv,
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        # where the tests run in the background of a shell, SIGINT is ignored and stays so
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout
         try:
             yield process.stdout.readline().decode()
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(20)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 def gdb(line: str, *commands: str) -> str:
