@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,8 +73,11 @@ def newest(store: Store) -> int:
     return max(store.numbers())
 
 
-def make_disk(disk: Path) -> None:
-    """Five snapshots, five deployments: the first is known to be good, and the next deploy has something to collect."""
+def make_disk(disk: Path, *, program: Path | None = None) -> None:
+    """Five snapshots, five deployments: the first is known to be good, and the next deploy has something to collect.
+
+    `program`: in them as /usr/bin/work.
+    """
     plan = layout()
     with disk.open("xb") as stream:
         stream.truncate(plan.size)
@@ -86,6 +90,9 @@ def make_disk(disk: Path) -> None:
 
         with create_session(store, None, "test") as session:
             fill(session.tree)
+            if program is not None:
+                (session.tree / "usr/bin").mkdir()
+                shutil.copy(program, session.tree / "usr/bin/work")
             session.commit("first")
         for number in range(1, 5):
             child(store, number - 1, f"number {number}", changed(number))
