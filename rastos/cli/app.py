@@ -26,6 +26,7 @@ COMMANDS = {
     "snapshot": ("snapshot", "snapshot", "The tree of snapshots: create, run, deploy, roll back."),
     "config": ("config", "config", "Show the settings and where each comes from."),
 }
+MACHINE = Path("/etc/rastos/system")  # of a machine that rastos made
 
 
 class Application:
@@ -37,12 +38,12 @@ class Application:
 
     @cached_property
     def project(self) -> Path:
-        """The folder with rastos.toml or packages.toml, here or above; else the current one."""
+        """The folder with rastos.toml or packages.toml, here or above; else the machine's own; else the current one."""
         here = Path.cwd()
         for folder in (here, *here.parents):
             if (folder / "rastos.toml").is_file() or (folder / "packages.toml").is_file():
                 return folder
-        return here
+        return MACHINE if (MACHINE / "packages.toml").is_file() else here
 
     @cached_property
     def config(self) -> Config:

@@ -58,7 +58,7 @@ def boot(
                 pass_through(machine.spec.console, lambda: not machine.gone())
                 if persist and not machine.gone() and machine.agent.ping():
                     app.out.say("shutting it down, so that nothing written is lost")
-                    machine.power_off()
+                    machine.power_off(max(60.0, timeout / 3))
                 return
             with app.progress.step(f"Boot by {way}"):
                 machine.wait_agent(timeout)
@@ -73,7 +73,7 @@ def boot(
                     app.out.say(answer.stderr.rstrip())
                 # as a shell says it: 128 and the signal's number
                 status = answer.status if answer.status >= 0 else 128 - answer.status
-            machine.power_off()
+            machine.power_off(max(60.0, timeout / 3))
     ctx.exit(status)
 
 

@@ -46,7 +46,9 @@ from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deplo
 from .bootloader import install_bootloader
 from .filesystem import make_esp, make_root
 from .initprogram import init_package
+from .machine_project import project_of, write_project
 from .open import MANIFEST, OPTIONS, check_unused, image_lock
+from .own_package import own_package
 from .partition import Layout, plan_layout, write_layout
 from .profiles import ImageProfile
 from .system import configure_system
@@ -70,6 +72,7 @@ class ImagePlan:
     cached: bool
     policy: TransactionPolicy = field(default_factory=TransactionPolicy)
     secure_boot: SecureBootKey | None = None
+    project: str = ""  # packages.toml of the machine itself
 
     def manifest(self) -> dict[str, Any]:
         """What the image holds, whoever made it and wherever it goes; kept inside it as image.json."""
@@ -134,8 +137,9 @@ def plan_image(
     described = repr(replace(profile, path=Path()))
     # the rules, and how channels convert packages, decide which files come out as well
     made = repr((policy_of(manifest), [getattr(channel, "conversion", "") for channel in channels]))
+    project = project_of(manifest, channels) if profile.rastos else ""
     signed = (secure_boot.fingerprint,) if secure_boot else ()
-    key = digest_of(VERSION, described, contents, kernel.sha256, made, *signed)
+    key = digest_of(VERSION, described, contents, kernel.sha256, made, project, *signed)
     layout = plan_layout(profile.size, profile.esp, seed=key)
     if packages.installed_size > layout.root.size:
         raise UserError(
@@ -145,7 +149,9 @@ def plan_image(
     place = _cached(cache, key, profile.format)
     cached = place.is_file()
     policy = policy_of(manifest)
-    return ImagePlan(profile, packages, kernel.name, kernel.version, layout, output, key, cached, policy, secure_boot)
+    return ImagePlan(
+        profile, packages, kernel.name, kernel.version, layout, output, key, cached, policy, secure_boot, project
+    )
 
 
 def packages_of(
@@ -170,12 +176,13 @@ def packages_of(
             + (f"; built: {', '.join(built)}" if built else ""),
         )
     init = init_package(repository, cache)
+    own = (own_package(repository, cache, kind=_kind(manifest)),) if profile.rastos else ()
     nowhere = target_for(cache / "images" / "empty-root", cache, immutable=True)
     facts = Facts(host=profile.hostname, profile=profile.name, arch=nowhere.arch)
     packages = plan_change(
         nowhere,
         channels,
-        Change(install=tuple(dict.fromkeys((*profile.packages, name, init)))),
+        Change(install=tuple(dict.fromkeys((*profile.packages, name, init, *own)))),
         progress,
         manifest=manifest,
         declared=manifest.declared(profile.sets, facts),
@@ -183,6 +190,12 @@ def packages_of(
         lock=lock,
     )
     return kernel, packages
+
+
+def _kind(manifest: Manifest) -> str:
+    """What packages are called like: the kind of the manifest's channels, or the host's own."""
+    kinds = {spec.kind for spec in manifest.channels.values()} - {"local"}
+    return min(kinds) if kinds else "debian" if Path("/etc/debian_version").is_file() else "pacman"
 
 
 def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, progress: Progress) -> Image:
@@ -245,6 +258,8 @@ def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path,
             apply_plan(target, channels, plan.packages, clock.progress, policy=plan.policy)
         with clock.phase("configure the system"):
             configure_system(session.tree, profile, layout.esp)
+            if plan.project:
+                write_project(session.tree, plan.project)
             install_bootloader(esp, session.tree, plan.secure_boot)
         with clock.phase("first snapshot"):
             snapshot = session.commit(f"first system, profile {profile.name}")

@@ -1,18 +1,35 @@
-"""The programs that start a deployment before systemd: compiled once, delivered as a package.
+"""What starts a deployment and tells whether it came up: compiled once, delivered as a package.
 
-`init` mounts the deployment's /etc and state; `initramfs` goes into the initramfs of modular kernels and mounts the root.
+`init` mounts the deployment's /etc and state before systemd; `initramfs` goes into the initramfs of modular kernels and mounts
+the root; `health` and its units record each boot, check it, and decide whether the boot loader's counter may be cleared.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from rastos.host import digest_of, run, working_directory
+from rastos.host import copy_file, digest_of, run, working_directory
 from rastos.package import LocalRepository, PackageMetadata, write_package
 
-SOURCES = {name: Path(__file__).with_name("init") / f"rastos-{name}.c" for name in ("init", "initramfs")}
+FOLDER = Path(__file__).with_name("init")
+SOURCES = {name: FOLDER / f"rastos-{name}.c" for name in ("init", "initramfs")}
+UNITS = "usr/lib/systemd/system"
+# where a file lies in the system, and its mode
+FILES = {
+    "usr/lib/rastos/health": (FOLDER / "health.sh", 0o755),
+    "usr/lib/systemd/system.conf.d/50-rastos-watchdog.conf": (FOLDER / "watchdog.conf", 0o644),
+    **{f"{UNITS}/{path.name}": (path, 0o644) for path in sorted((FOLDER / "units").iterdir())},
+}
+# started without being enabled: what a deployment is worth must not hang on its /etc
+WANTED = {
+    "sysinit.target.wants": "rastos-boot-record.service",
+    "multi-user.target.wants": "rastos-health.service",
+    "boot-complete.target.requires": "rastos-health.service",
+    "timers.target.wants": "rastos-boot-deadline.timer",
+}
 NAME = "rastos-init"
-SERIES = 4  # raised with every change of the source, so that a later program has a larger version
+SERIES = 5  # raised with every change of the source, so that a later program has a larger version
 FLAGS = ("-Os", "-static", "-Wall", "-Wl,--build-id=none", "-s")
 
 
@@ -22,7 +39,9 @@ def init_package(repository: LocalRepository, cache: Path) -> str:
     Raises ExternalError with the compiler's words.
     """
     compiler = run(["gcc", "--version"]).stdout.splitlines()[0]
-    digest = digest_of(*(source.read_bytes() for source in SOURCES.values()), " ".join(FLAGS), compiler)
+    texts = [source.read_bytes() for source in SOURCES.values()]
+    texts += [part for name, (source, _) in FILES.items() for part in (name.encode(), source.read_bytes())]
+    digest = digest_of(*texts, repr(WANTED), " ".join(FLAGS), compiler)
     version = f"{SERIES}.{int(digest[:8], 16)}-1"
     found = repository.find(NAME)
     if found is not None and found.version == version:
@@ -33,11 +52,26 @@ def init_package(repository: LocalRepository, cache: Path) -> str:
         for program, source in SOURCES.items():
             run(["gcc", *FLAGS, "-o", folder / program, source], what=f"compile {source.name}")
             (folder / program).chmod(0o755)
+        _place_files(place / "tree")
         metadata = PackageMetadata(
             name=NAME,
             version=version,
-            description="First programs of a deployment: mount its root, /etc and state, then start systemd",
+            description="First programs of a deployment: mount its root, /etc and state, start systemd, check the boot",
             license=("GPL-3.0-or-later",),
         )
         repository.add(write_package(metadata, place / "tree", place))
     return NAME
+
+
+def _place_files(tree: Path) -> None:
+    for name, (source, mode) in FILES.items():
+        target = tree / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy_file(source, target)
+        target.chmod(mode)
+    for target_name, unit in WANTED.items():
+        link = tree / UNITS / target_name / unit
+        link.parent.mkdir(parents=True)
+        link.symlink_to(f"../{unit}")
+    for folder, _, _ in os.walk(tree):
+        os.chmod(folder, 0o755)

@@ -32,7 +32,10 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class ImageProfile:
-    """What an image is made of; sizes in bytes. `root_password`: a crypt(5) hash, or "" for locked."""
+    """What an image is made of; sizes in bytes. `root_password`: a crypt(5) hash, or "" for locked.
+
+    `rastos`: the machine has rastos itself, to manage its own snapshots.
+    """
 
     name: str
     description: str = ""
@@ -52,6 +55,7 @@ class ImageProfile:
     users: tuple[User, ...] = ()
     enable: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
+    rastos: bool = False
     path: Path = field(default=Path(), compare=False)
 
 
@@ -123,9 +127,9 @@ class _Reader:
                 values["users"] = tuple(self._user(item) for item in value)
             elif key in ("sets", "packages", "ssh-keys", "enable", "mask"):
                 values[field_name] = self._names(key, value)
-            elif key == "uki":
+            elif key in ("rastos", "uki"):
                 if not isinstance(value, bool):
-                    raise self.fail(key, f"{key} is {value!r}, expected true or false", "write uki = true")
+                    raise self.fail(key, f"{key} is {value!r}, expected true or false", f"write {key} = true")
                 values[field_name] = value
             elif isinstance(value, str):
                 values[field_name] = value

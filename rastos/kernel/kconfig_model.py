@@ -106,7 +106,9 @@ def _unmet(model: Model, symbol: Any, wanted: str) -> tuple[list[str], str]:
     # a dependency that is a module limits what may be a module itself, not what is only on or off
     least = 2 if wanted == "y" and symbol.orig_type == kconfiglib.TRISTATE else 1
     parts = [part for part in conjuncts(symbol.direct_dep) if kconfiglib.expr_value(part) < least]
-    unmet = [_part(part, least) for part in parts]
+    node = symbol.nodes[0]
+    probe = f"what a probe of compiler or system didn't find (in {node.filename}, line {node.linenr} on)"
+    unmet = [probe if part is model.n else _part(part, least) for part in parts]
     if not unmet and not prompted:
         return ["to be selected by another symbol (it has no prompt)"], _selectors(symbol)
     if not unmet and symbol.visibility < least:

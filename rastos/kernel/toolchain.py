@@ -38,7 +38,10 @@ class Toolchain:
 def find_toolchain(name: str = "gcc") -> Toolchain:
     """The toolchain of that name with its versions; HostError: it is not here or makes code for another machine."""
     found = _named(name)
-    missing = [word for word in (found.compiler, found.linker) if not _there(word)]
+    needed = [found.compiler, found.linker]
+    if found.llvm:
+        needed.append(found.linker.replace("ld.lld", "llvm-ar"))  # one for all of LLVM's binutils
+    missing = [word for word in needed if not _there(word)]
     if missing:
         prefixed = found.variables and name not in ("llvm", "gcc")
         raise HostError(

@@ -96,7 +96,8 @@ def plan_deploy(
         raise UserError(f"{tries} tries can't be counted", next_step="choose 1 to 99")
     snapshot = store.snapshot(snapshot_id)
     tree = store.tree(snapshot.id)
-    current = store.current()
+    # people edit the /etc that runs, not that of a deployment which waits for its first boot
+    current = store.running() or store.current()
     release = choose_kernel(kernels_in(tree), kernel, _booted_before(store, snapshot.id, current))
     vmlinuz = check_kernel(tree, release or snapshot.kernel, snapshot.id)
     kernel_path = f"{KERNELS}/{sha256_file(vmlinuz)[:16]}/vmlinuz"

@@ -230,18 +230,3 @@ def drop_folder(folder: Path) -> None:
         else:
             drop_folder(path)
     folder.rmdir()
-
-
-def create_snapshot(store: Store, base: int, description: str, *, name: str = "") -> Snapshot:
-    """A child of `base` with the same content, to be changed later or to mark a point."""
-    check_name(store, name)
-    source = store.tree(base)
-    number = store.take_number("snapshot")
-    building = store.top / "snapshots" / f".new-{number}"
-    building.mkdir()
-    subvolume.snapshot(source, building / "tree")
-    made = describe(building, number, parent=base, beside=source, description=description, name=name)
-    faults.reached("snapshot.copied")
-    os.rename(building, store.snapshot_path(number))
-    store.sync()
-    return made

@@ -223,6 +223,11 @@ class Store:
         numbers = [entry.number for entry in self.entries() if entry.state != "bad"]
         return self.deployment(max(numbers)) if numbers else None
 
+    def running(self) -> Deployment | None:
+        """The deployment that runs now, where this is the store of a running system and its record is there."""
+        there = self.booted is not None and (self.deployment_path(self.booted) / "deployment.json").is_file()
+        return self.deployment(self.booted) if there and self.booted is not None else None
+
     # numbers
 
     def take_number(self, kind: str) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
-from rastos.installer import open_image
-from rastos.snapshot.bootentry import ENTRIES
-from tests.boot.conftest import Rastos
+from rastos.errors import ExternalError
+from rastos.installer.vm import Machine, booted
+from tests.boot.conftest import Rastos, environment
+
+BOOT = 400.0
 
 BROKEN = """
 printf '[Service]\\nType=oneshot\\nExecStart=/bin/false\\n' > /etc/systemd/system/broken.service
@@ -35,11 +38,29 @@ def test_falls_back_by_itself(rastos: Rastos, image: Path) -> None:
     assert '"deployment": 1' in rastos("image", "boot", "--persist", *at, "--", state)
     assert _entries(rastos, image) == {1: ("good", None)}
     rastos("snapshot", "run", "latest", "-d", "broken", *at, "--", "sh", "-c", BROKEN)
-    rastos("snapshot", "deploy", "latest", *at)
-    with open_image(image, writable=True, purpose="one try instead of three") as opened:
-        opened.esp.rename(f"{ENTRIES}/rastos-2+3.conf", f"{ENTRIES}/rastos-2+1.conf")
-    seen = rastos("image", "boot", "--persist", *at, "--", state)
-    assert '"deployment": 2' in seen and "degraded" in seen
+    rastos("snapshot", "deploy", "latest", "--tries", "1", *at)
+    with booted(image, cache=Path(environment()["RASTOS_CACHE"]), way="uefi", persist=True) as machine:
+        machine.wait_console("this deployment failed its checks (unit:broken.service)", BOOT)
+        deadline = time.monotonic() + BOOT
+        while not _runs(machine, 1):
+            assert time.monotonic() < deadline, machine.console.tail()
+            time.sleep(0.5)
+        machine.execute("systemctl is-system-running --wait", BOOT)
+        machine.power_off()
     assert _entries(rastos, image) == {1: ("good", None), 2: ("bad", 0)}
-    seen = rastos("image", "boot", "--persist", *at, "--", state)
-    assert '"deployment": 1' in seen and "running" in seen
+    told = json.loads(rastos("snapshot", "status", "--json", *at))
+    assert [(boot["deployment"], boot["outcome"]) for boot in told["boots"]] == [
+        (1, "good"),
+        (2, "failed"),
+        (1, "good"),
+    ]
+    assert (told["verdict"]["cause"], told["verdict"]["failed"]) == ("snapshot", ["unit:broken.service"])
+
+
+def _runs(machine: Machine, number: int) -> bool:
+    try:
+        return machine.agent.ping() and f'"deployment": {number}' in machine.succeed(
+            "cat /etc/rastos/deployment.json", 20
+        )
+    except ExternalError:
+        return False  # on its way down

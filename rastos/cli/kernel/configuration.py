@@ -35,7 +35,7 @@ def configuration(app: Application, which: str, source: str | None = None) -> Co
     import difflib
 
     from rastos.errors import UserError
-    from rastos.kernel import built
+    from rastos.kernel import built, distro_request
 
     found = None if source and which in _profiles(app) else _there(app, which)
     if found is None and which in _profiles(app):
@@ -44,6 +44,8 @@ def configuration(app: Application, which: str, source: str | None = None) -> Co
         return found
     near = difflib.get_close_matches(which, _profiles(app), n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
+    if distro_request(which) is not None:
+        hint = "the distribution's kernel isn't here yet: `rastos kernel distro`; "
     names = ", ".join(item.profile for item in built(places.cache(app), places.repository(app))) or "none"
     raise UserError(
         f"'{which}' is no profile, built kernel, package or configuration file",

@@ -46,6 +46,7 @@ COMMANDS = {
     "import": ("transfer_archives", "import_", "Make a snapshot of an OCI image or a tar archive."),
     "verify": ("transfer_checks", "verify", "Check that a snapshot is what its manifest says."),
     "repair": ("transfer_checks", "repair", "Mend a damaged snapshot from other copies of its files."),
+    "status": ("status", "status", "What runs, what boots next, and what happened at the last boots."),
 }
 
 

@@ -11,7 +11,7 @@ import click
 from rastos.cli import render
 from rastos.cli.app import Application
 from rastos.cli.options import dry_run_option, image_option, json_option, secure_boot_options, secure_boot_pair
-from rastos.cli.snapshot.places import opened_store
+from rastos.cli.snapshot.places import opened_store, proven
 
 if TYPE_CHECKING:
     from rastos.snapshot import DeployPlan, EtcMerge, Store
@@ -150,6 +150,9 @@ def _planned(decided: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any
 @click.argument("reference", metavar="[ID]", required=False)
 @_options
 @click.option("--uki/--no-uki", "unified", default=None, help="From now on by unified kernel images, or no longer.")
+@click.option(
+    "--prove", is_flag=True, help="Boot it in QEMU first, on a throw-away overlay; deploy only what comes up."
+)
 @secure_boot_options
 @image_option
 @dry_run_option
@@ -160,6 +163,7 @@ def deploy(
     /,
     reference: str | None,
     decided: tuple[str, ...],
+    prove: bool,
     secure_boot_key: Path | None,
     secure_boot_cert: Path | None,
     image: Path | None,
@@ -170,6 +174,8 @@ def deploy(
     """Make a snapshot the next system to boot; the one before stays. Without ID: the newest that was not found bad."""
     from rastos.snapshot import newest_usable, plan_deploy
 
+    if prove and not dry_run:
+        proven(app, image, reference, _planned(decided, options))
     with opened_store(app, image, writable=not dry_run, purpose="deploy a snapshot") as store:
         chosen = newest_usable(store) if reference is None else store.snapshot(reference)
         plan = plan_deploy(store, chosen.id, **_planned(decided, options))

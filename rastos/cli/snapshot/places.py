@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rastos.cli.app import Application
 from rastos.cli.options import chosen_image
@@ -30,3 +30,20 @@ def opened_store(app: Application, image: Path | None, *, writable: bool, purpos
 
     with open_image(chosen_image(image, app.config.output), writable=writable, purpose=purpose) as opened:
         yield Store.open(opened.top, opened.esp, writable=writable)
+
+
+def proven(app: Application, image: Path | None, reference: str | None, planned: Mapping[str, Any]) -> None:
+    """Boot what a deploy planned so would make, in a throw-away overlay of the image. Raises IntegrityError where it doesn't come up."""
+    from rastos.errors import UserError
+    from rastos.installer.vm import prove_deployment
+    from rastos.snapshot import booted_deployment, newest_usable
+
+    if image is None and booted_deployment() is not None:
+        raise UserError(
+            "--prove needs an image file: a running system can't be booted beside itself",
+            next_step="deploy without it: a deployment that fails its checks is left again by itself",
+        )
+    chosen = chosen_image(image, app.config.output)
+    with opened_store(app, chosen, writable=False, purpose="look for a snapshot") as store:
+        number = (newest_usable(store) if reference is None else store.snapshot(reference)).id
+    prove_deployment(chosen, number, planned, cache=app.config.cache, progress=app.progress)

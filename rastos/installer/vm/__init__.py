@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .console import pass_through
     from .debug import DebugPlan, debugged
     from .machine import Machine, booted, direct_files
+    from .proof import prove_deployment
     from .qemu import MachineSpec, argv
 
 
@@ -21,6 +22,7 @@ _HOMES = {
     "checks": ("Check", "TestReport", "test_image", "WAYS"),
     "debug": ("DebugPlan", "debugged"),
     "machine": ("Machine", "direct_files", "booted"),
+    "proof": ("prove_deployment",),
     "qemu": ("MachineSpec", "argv"),
 }
 
@@ -38,6 +40,7 @@ __all__ = [
     "direct_files",
     "pass_through",
     "probe_accelerator",
+    "prove_deployment",
     "test_image",
 ]
 

@@ -90,8 +90,8 @@ def test_image(
     """Boot an image by each way and check it. The image isn't changed; console logs are kept where a check failed.
 
     `expected_release` is what `uname -r` has to say, by default what the deployment records; `timeout` (seconds) is for
-    one boot and for each of `commands`, which have to end with status 0 in the guest; `purposes` are names of PURPOSES,
-    whose checks are held in the last boot and may take as long, and five minutes at least.
+    one boot, for its services, and for each of `commands`, which have to end with status 0 in the guest; `purposes` are
+    names of PURPOSES, whose checks are held in the last boot and may take as long, and five minutes at least.
     """
     checks: list[Check] = []
     boots: list[tuple[str, float]] = []
@@ -107,7 +107,7 @@ def test_image(
                 with booted(image, cache=cache, way=way, memory=memory, ssh_key=public, keep_log=log) as machine:
                     found = _Checks(machine, way, step)
                     if found("boots", lambda m=machine: _boot(m, timeout)):  # type: ignore[misc]
-                        found("system is running, no failed units", lambda m=machine: _running(m))  # type: ignore[misc]
+                        found("system is running, no failed units", lambda m=machine: _running(m, timeout))  # type: ignore[misc]
                         boots.append((way, round(time.monotonic() - machine.started, 1)))
                         last = way == ways[-1]
                         _look(found, machine, key, expected_release, commands, timeout)
@@ -115,7 +115,7 @@ def test_image(
                         if last:
                             found("/etc and /var keep a file over a reboot", lambda m=machine: _reboot(m, timeout))  # type: ignore[misc]
                     if found.booted:
-                        found("powers off cleanly", lambda m=machine: _power_off(m))  # type: ignore[misc]
+                        found("powers off cleanly", lambda m=machine: _power_off(m, timeout))  # type: ignore[misc]
             finally:
                 checks += found.done if found else []
             failed = sum(not check.passed for check in found.done)
@@ -156,8 +156,8 @@ def _prove(check: _Checks, machine: Machine, purposes: Sequence[str], timeout: f
             check(item.name, lambda purpose=purpose, item=item: prove(machine, purpose, item, seconds))  # type: ignore[misc]
 
 
-def _running(machine: Machine) -> str:
-    state = machine.execute("systemctl is-system-running --wait", 180).stdout.strip()
+def _running(machine: Machine, timeout: float) -> str:
+    state = machine.execute("systemctl is-system-running --wait", timeout).stdout.strip()
     failed = machine.execute("systemctl list-units --failed --plain --no-legend --no-pager").stdout.split("\n")
     units = [line.split()[0] for line in failed if line.strip()]
     if state != "running" or units:
@@ -214,7 +214,7 @@ def _reboot(machine: Machine, timeout: float) -> str:
     return f"kept; back after {time.monotonic() - started:.1f} s"
 
 
-def _power_off(machine: Machine) -> str:
+def _power_off(machine: Machine, timeout: float) -> str:
     started = time.monotonic()
-    machine.power_off()
+    machine.power_off(max(60.0, timeout / 3))
     return f"{time.monotonic() - started:.1f} s"

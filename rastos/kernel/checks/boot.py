@@ -113,7 +113,7 @@ def _early(group: str, symbol: str, module: str | None, what: str, facts: BootFa
     """What has to be there before the root is: built in, or a module that the initramfs holds."""
     if facts.modules is None:
         return _rule(group, f"{symbol}=y", f"{what}, built in: there is no initramfs to load it from")
-    if module is None or module in facts.modules:
+    if module is None or any(name in facts.modules for name in (module.replace("-", "_"), module.replace("_", "-"))):
         return _rule(group, symbol, what)
     return _rule(
         group, f"{symbol}=y", f"{what}: as a module it would have to be in the initramfs, which lacks {module}"

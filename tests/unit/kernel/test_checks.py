@@ -285,3 +285,25 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "+ VETH: off → on" in rastos("diff", bad, good)
     assert "no difference" in rastos("diff", good, good)
     assert "is no profile, built kernel, package or configuration file" in rastos("check", "nothing", status=1)
+
+
+def test_an_initramfs_that_will_be_made_holds_whatever_mounts_the_root() -> None:
+    from rastos.cli.kernel.check import _WHATEVER_IT_NEEDS
+    from rastos.kernel.checks import BootFacts, Facts, boot_needs, hold
+
+    values = {
+        "VIRTIO": "m",
+        "VIRTIO_PCI": "m",
+        "VIRTIO_BLK": "m",
+        "BTRFS_FS": "m",
+        "BLK_DEV_INITRD": "y",
+        "RD_ZSTD": "y",
+    }
+
+    def missing(modules: frozenset[str] | None) -> set[str]:
+        report = hold("boot", boot_needs(BootFacts(modules=modules)), Facts(values, "6.1"), ())
+        return {item.subject for item in report.findings if item.group in ("disk", "root")}
+
+    assert "CONFIG_BTRFS_FS" in missing(None) and "CONFIG_BTRFS_FS" in missing(frozenset())
+    assert not {name for name in missing(_WHATEVER_IT_NEEDS) if "VIRTIO" in name or "BTRFS" in name}
+    assert "CONFIG_VIRTIO_BLK" not in missing(frozenset({"virtio_blk"}))

@@ -81,6 +81,10 @@ config MODE
 \tstring "Mode"
 \tdefault "plain"
 
+config PLUGINS
+\tbool "Plugins of the compiler"
+\tdepends on NET && $(shell,echo n)
+
 config FANCY
 \tbool "Fancy"
 \tdepends on MODE = "fancy" && SHIFT > 3
@@ -156,6 +160,12 @@ def test_texts_numbers_and_what_nothing_selects(tmp_path: Path) -> None:
     assert found["SHIFT"].unmet == ("a number from 12 to 25",)
     assert found["FANCY"].fix == ('CONFIG_MODE="fancy"',)
     assert "nothing selects it" in found["ALONE"].note
+
+
+def test_what_a_probe_of_the_compiler_decides(tmp_path: Path) -> None:
+    found = explained(tmp_path, "CONFIG_PLUGINS=y\nCONFIG_NET=y\n", "CONFIG_NET=y\n")["PLUGINS"]
+    assert len(found.unmet) == 1 and "a probe of compiler or system didn't find (in Kconfig, line " in found.unmet[0]
+    assert not found.fix
 
 
 def test_the_error_ends_with_the_lines_to_add(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from rastos.kernel.toolchain import Toolchain, find_toolchain, require_version
 def programs(folder: Path, machine: str = "x86_64-linux-gnu", prefix: str = "") -> None:
     """A compiler and a linker that say what they are."""
     folder.mkdir(exist_ok=True)
-    for name in ("gcc", "ld", "clang", "ld.lld"):
+    for name in ("gcc", "ld", "clang", "ld.lld", "llvm-ar"):
         path = folder / f"{prefix}{name}"
         path.write_text(f'#!/bin/sh\n[ "$1" = -dumpmachine ] && echo {machine} || echo "{name} (Test 1) 12.3.0"\n')
         path.chmod(0o755)
@@ -56,13 +56,16 @@ def test_a_missing_one_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(room, "_there", lambda program: False)
     with pytest.raises(HostError) as caught:
         find_toolchain("llvm")
-    assert "clang" in caught.value.next_step and "lld" in caught.value.next_step
+    assert all(word in caught.value.next_step.split() for word in ("clang", "lld", "llvm"))
 
 
 def test_versions_and_machine(tmp_path: Path) -> None:
     programs(tmp_path / "bin")
     found = find_toolchain(f"{tmp_path}/bin/")
     assert found.versions == ("clang (Test 1) 12.3.0", "ld.lld (Test 1) 12.3.0")
+    (tmp_path / "bin/llvm-ar").unlink()
+    with pytest.raises(HostError, match="there is no .*/llvm-ar"):
+        find_toolchain(f"{tmp_path}/bin/")
     programs(tmp_path / "bin", "aarch64-linux-gnu", "arm-")
     with pytest.raises(HostError, match="makes code for aarch64-linux-gnu"):
         find_toolchain(f"{tmp_path}/bin/arm-")

@@ -26,7 +26,10 @@ def test_an_intent_comes_back_as_it_was_written() -> None:
     import json
 
     assert Snapshot.from_json(json.loads(json.dumps(made.to_json()))) == made
-    assert Snapshot.from_json({"id": 1, "uuid": "", "parent": None, "created": ""}).succeeds is None
+    assert (
+        Snapshot.from_json({"id": 1, "uuid": "", "parent": None, "created": "2026-01-01T00:00:00+00:00"}).succeeds
+        is None
+    )
 
 
 def test_a_record_comes_back_and_a_damaged_one_is_told(tmp_path: Path) -> None:

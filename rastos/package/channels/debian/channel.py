@@ -20,7 +20,7 @@ from . import configure, keyring, release, takeover
 from .convert import convert
 from .index import CONVERTED, FORMAT, Record, allowed_names, essential_names, merge, read_records, records, write_index
 from .locked import fetch_locked, locked_record
-from .sources import Source
+from .sources import DEFAULT_KEYRING, Source
 from .status import installed
 from .versions import decode
 
@@ -58,6 +58,20 @@ class DebianChannel:
     def keyrings(self) -> tuple[Path, ...]:
         """The keyring files its suites are checked against."""
         return tuple(dict.fromkeys(source.keyring for source in self._sources))
+
+    def declared(self) -> str:
+        """This channel as a manifest declares it: one table for each archive and keyring (TOML)."""
+        groups: dict[tuple[str, tuple[str, ...], Path], list[str]] = {}
+        for source in self._sources:
+            groups.setdefault((source.uri, source.components, source.keyring), []).append(source.suite)
+        tables = []
+        for number, ((uri, components, ring), suites) in enumerate(groups.items(), 1):
+            lines = [f"[channels.{self.name}{number if number > 1 else ''}]", 'kind = "debian"']
+            lines += [f"server = {json.dumps(uri)}", f"suites = {json.dumps(suites)}"]
+            lines += [f"components = {json.dumps(list(components))}"]
+            lines += [f"keyring = {json.dumps(str(ring))}"] if ring != DEFAULT_KEYRING else []
+            tables.append("\n".join(lines))
+        return "\n\n".join(tables)
 
     def refresh(self, progress: Progress, *, offline: bool = False) -> SyncDatabase:
         """Verify the index of every suite and bring the database up to date; unchanged indexes rebuild nothing.
