@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,3 +28,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("power cuts")
         for line in table():
             terminalreporter.write_line(line)
+        if os.environ.get("RASTOS_FAULTS_SHOW"):
+            for tally in TALLIES:
+                for line in tally.wrong:
+                    terminalreporter.write_line(line)

@@ -92,6 +92,8 @@ def read_log(log: Path) -> Recording:
     now: list[Write] = []
     with log.open("rb") as stream:
         magic, _, _, size = _SUPER.unpack(stream.read(_SUPER.size))
+        if not magic:  # it is written with the first flush
+            return Recording(((),))
         assert magic == MAGIC and size == SECTOR, "not a log of writes"
         position = SECTOR
         while True:
