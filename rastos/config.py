@@ -32,6 +32,7 @@ class Config:
     kernel_mirror: str = _setting("where kernel.org's releases are fetched from", "RASTOS_KERNEL_MIRROR")
     kept_trees: int = _setting("old trees kept beside a btrfs folder for undo", "RASTOS_KEPT_TREES")
     retention: str = _setting("which snapshots `rastos snapshot prune` keeps", "RASTOS_RETENTION")
+    manifests: str = _setting("a manifest for every new snapshot: always or never", "RASTOS_MANIFESTS")
     signing_key: str = _setting("fingerprint of the key that signs snapshots sent and manifests", "RASTOS_SIGNING_KEY")
     signing_home: str = _setting("the GnuPG folder that key is in (empty: your own)", "RASTOS_SIGNING_HOME")
     trusted_keys: str = _setting(
@@ -59,7 +60,7 @@ class Config:
 
 NAMES = tuple(item.name for item in fields(Config) if item.name != "origins")
 
-_TEXTS = ("kernel_mirror", "retention", "signing_key", "signing_home", "trusted_keys")
+_TEXTS = ("kernel_mirror", "manifests", "retention", "signing_key", "signing_home", "trusted_keys")
 # settings that are numbers: the least one, and what it counts
 _LEAST = {"jobs": 1, "kept_trees": 0}
 _MEANING = {"jobs": "the number of parallel jobs", "kept_trees": "the number of old trees to keep"}
@@ -77,6 +78,7 @@ def defaults(*, root: bool, home: Path, project: Path, cores: int) -> dict[str, 
         "kernel_mirror": "https://cdn.kernel.org/pub/linux/kernel",
         "kept_trees": 5,
         "retention": "",
+        "manifests": "never",
         "signing_key": "",
         "signing_home": "",
         "trusted_keys": "",
@@ -111,6 +113,10 @@ def load(
             values[key], origins[key] = value, "option"
     numbers = {key: _number(key, values[key], least, origins[key]) for key, least in _LEAST.items()}
     names = [key for key in NAMES if key not in _LEAST and key not in _TEXTS]
+    if values["manifests"] not in ("always", "never"):
+        raise UserError(
+            f"manifests is '{values['manifests']}'", on=origins["manifests"], next_step="set it to always or never"
+        )
     merged: dict[str, Any] = {key: str(values[key]) for key in _TEXTS}
     merged |= {key: (project / Path(str(values[key])).expanduser()).absolute() for key in names}
     return Config(

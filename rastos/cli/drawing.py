@@ -23,6 +23,8 @@ MARKS = {
     "booted": ("running", "bold green"),
     "next": ("boots next", "green"),
     "good": ("last good", "cyan"),
+    "bad": ("failed to boot", "bold red"),
+    "session": ("in a session", "yellow"),
     "pinned": ("pinned", "magenta"),
 }
 
@@ -51,12 +53,13 @@ def draw_tree(
     columns = [
         max((len(row[index]) for row in facts if row), default=0) for index in range(max(map(len, facts), default=0))
     ]
-    taken = sum(length + 2 for length in columns if length)
+    marks = [_marks(tree.nodes[row.nodes[0]]) if len(row.nodes) == 1 else Text() for row in rows]
+    taken = sum(length + 2 for length in columns if length) + max(map(len, marks))
     heads = [_head(tree, row) for row in rows]
-    room = max(24, width - taken - 12) if width else None
+    room = max(24, width - taken) if width else None
     longest = max((min(len(head), room) if room else len(head)) for head in heads)
     lines: list[Text] = []
-    for row, head, found in zip(rows, heads, facts, strict=True):
+    for row, head, found, said in zip(rows, heads, facts, marks, strict=True):
         if row.nodes and lines and not row.lead and row.nodes[0] in tree.roots:
             lines.append(Text(""))
         if room is not None and found and len(head) > room:
@@ -66,7 +69,7 @@ def draw_tree(
             for text, length in zip(found, columns, strict=True):
                 if length:
                     head.append("  ").append(text.ljust(length), style="dim")
-            _marked(head, tree.nodes[row.nodes[0]])
+            head.append(said)
         head.rstrip()
         lines.append(head)
     return lines
@@ -121,7 +124,7 @@ def _run(tree: Tree, number: int, newest: Mapping[int, int]) -> list[int]:
 
 
 def _head(tree: Tree, row: Row) -> Text:
-    text = Text(row.lead, style="dim")
+    text = Text().append(row.lead, style="dim")
     if len(row.nodes) > 1:
         return text.append(f"┊ {len(row.nodes)} snapshots, {row.nodes[0]} … {row.nodes[-1]}", style="dim")
     node = tree.nodes[row.nodes[0]]
@@ -147,17 +150,19 @@ def _facts(tree: Tree, row: Row, sizes: Mapping[int, Sizes]) -> list[str]:
     facts = [item.delta.words(), age(item.created), kernel]
     if sizes:
         found = sizes.get(item.id)
-        facts.append(f"{size(found.exclusive)} own of {size(found.total)}" if found else "")
+        facts.append(f"{size(found.exclusive)} own + {size(found.shared)} shared" if found else "")
     return facts
 
 
-def _marked(text: Text, node: Node) -> None:
+def _marks(node: Node) -> Text:
+    text = Text()
     for mark in node.marks:
         word, style = MARKS[mark]
         text.append(f"  {word}", style=style)
     if node.deployments:
         plural = "deployments" if len(node.deployments) > 1 else "deployment"
         text.append(f"  {plural} {', '.join(map(str, node.deployments))}", style="yellow")
+    return text
 
 
 def shown_version(version: str) -> str:

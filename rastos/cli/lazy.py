@@ -11,12 +11,18 @@ Table = Mapping[str, tuple[str, str, str]]
 
 
 class LazyGroup(click.Group):
-    """A group from a table: name → (module, attribute, one line of help); modules count from `package`."""
+    """A group from a table: name → (module, attribute, one line of help); modules count from `package`.
 
-    def __init__(self, *arguments: Any, table: Table, package: str, **options: Any) -> None:
+    `words`: what other tools call a command → what it is here; said where somebody types it.
+    """
+
+    def __init__(
+        self, *arguments: Any, table: Table, package: str, words: Mapping[str, str] | None = None, **options: Any
+    ) -> None:
         super().__init__(*arguments, **options)
         self.table = table
         self.package = package
+        self.words = words or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order in which they are used."""
@@ -42,6 +48,8 @@ class LazyGroup(click.Group):
 
             near = difflib.get_close_matches(args[0], self.table, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
+            if args[0] in self.words:
+                hint = f" Here that is '{self.words[args[0]]}'."
             ctx.fail(f"No such command '{args[0]}'.{hint}")
         return super().resolve_command(ctx, args)
 

@@ -31,11 +31,13 @@ def size(count: float) -> str:
 
 
 def age(iso: str, *, now: datetime | None = None) -> str:
-    """How long ago an ISO 8601 time was: just now, 5 min, 3 h, 12 days."""
+    """How long ago an ISO 8601 time was: just now, 5 min, 3 h, 12 days; a clock may have been wrong: in the future."""
     then = datetime.fromisoformat(iso)
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)
     passed = ((now or datetime.now(UTC)) - then).total_seconds()
+    if passed < -90:
+        return "in the future"
     for limit, unit, length in ((90, "", 1), (5400, "min", 60), (129600, "h", 3600), (float("inf"), "days", 86400)):
         if passed < limit:
             return f"{passed / length:.0f} {unit}" if unit else "just now"

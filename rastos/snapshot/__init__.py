@@ -63,8 +63,9 @@ if TYPE_CHECKING:
     from .tree import Node, Tree, ancestors, descendants, grow
     from .verdicts import BadMark, bad_snapshots, mark_bad, newest_usable
     from .verify.checking import Damage, SnapshotCheck, check_snapshot
-    from .verify.record import Recorded, quick_problems, record, recorded_digest, require_unchanged
+    from .verify.record import Recorded, record, record_missing
     from .verify.repair import Mend, RepairPlan, plan_repair, repair
+    from .verify.sealing import quick_problems, recorded_digest, require_unchanged
     from .verify.sources import sources_of
 
 # fmt: off
@@ -118,8 +119,9 @@ _HOMES = {
     "tree": ("Node", "Tree", "ancestors", "descendants", "grow"),
     "verdicts": ("BadMark", "bad_snapshots", "mark_bad", "newest_usable"),
     "verify.checking": ("Damage", "SnapshotCheck", "check_snapshot"),
-    "verify.record": ("Recorded", "quick_problems", "record", "recorded_digest", "require_unchanged"),
+    "verify.record": ("Recorded", "record", "record_missing"),
     "verify.repair": ("Mend", "RepairPlan", "plan_repair", "repair"),
+    "verify.sealing": ("quick_problems", "recorded_digest", "require_unchanged"),
     "verify.sources": ("sources_of",),
 }
 
@@ -142,7 +144,7 @@ __all__ = [
     "plan_copy", "plan_delete", "plan_deploy", "plan_keep", "plan_packages", "plan_prune", "plan_push", "plan_rebase",
     "plan_recursive", "plan_repair", "plan_reparent", "plan_resolve", "plan_restore", "plan_rollback", "plan_send",
     "plan_sync", "protected", "proven", "prune", "quick_problems", "read_boots", "read_contract", "read_have",
-    "read_stamps", "receive", "receive_directly", "record", "recorded_digest", "repair", "reparent",
+    "read_stamps", "receive", "receive_directly", "record", "record_missing", "recorded_digest", "repair", "reparent",
     "replace_by_stream", "require_unchanged", "run_in_session", "send", "send_to", "send_to_file", "session_files",
     "shell_in_session", "sources_of", "stream_header", "stream_of", "text_difference", "verdict", "what_is_there",
     "why_not_swapped", "words_of", "written_versions",

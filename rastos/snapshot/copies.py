@@ -97,6 +97,7 @@ def copy_snapshots(store: Store, plan: CopyPlan) -> tuple[Snapshot, ...]:
             note="" if len(plan.sources) == 1 else source.note,
             pinned=False,
             origin="",
+            proven="",
         )
         write_json(building / "snapshot.json", item.to_json())
         faults.reached("copy.described")
@@ -159,5 +160,5 @@ def _relative(store: Store, item: Snapshot, parent: int) -> tuple[Delta, Intent]
     """What a snapshot is when seen from another parent; its commands are asked again as before."""
     tree = store.tree(item.id)
     delta = delta_between(package_names(store.tree(parent)), package_names(tree))
-    intent = Intent(explicitly_installed(tree, delta.added), delta.removed, item.intent.upgrade, item.intent.commands)
+    intent = replace(item.intent, install=explicitly_installed(tree, delta.added), remove=delta.removed)
     return delta, intent

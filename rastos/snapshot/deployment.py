@@ -26,10 +26,11 @@ from .state_places import StatePlace, make_places, plan_places
 from .state_written import NewerState, newer_state
 from .store import STATE, Store
 from .verdicts import bad_snapshots
+from .verify.sealing import require_unchanged
 
 ETC_WAYS = ("merge", "current", "old", "new")
-# systemd-debug-generator(8): nothing marks it good; and a word by which the system knows
-TRIAL = "systemd.mask=systemd-bless-boot.service rastos.trial"
+# systemd-debug-generator(8): nothing marks it good, checks run all the same; and a word by which the system knows
+TRIAL = "systemd.mask=systemd-bless-boot.service systemd.wants=boot-complete.target rastos.trial"
 # what belongs to the package database of a tree, not to the machine's state
 NOT_STATE = frozenset({"cache", "tmp"})
 
@@ -95,6 +96,7 @@ def plan_deploy(
     if not 1 <= tries <= 99:
         raise UserError(f"{tries} tries can't be counted", next_step="choose 1 to 99")
     snapshot = store.snapshot(snapshot_id)
+    require_unchanged(store, snapshot.id)
     tree = store.tree(snapshot.id)
     # people edit the /etc that runs, not that of a deployment which waits for its first boot
     current = store.running() or store.current()

@@ -16,6 +16,7 @@ from typing import Any
 from .metadata import Snapshot
 
 NAME = "snapshots.index"
+TAIL = 16384  # bytes of the index that are read to see how far the ids went
 Stamp = tuple[int, int, int]
 
 
@@ -40,16 +41,30 @@ class Index:
             text = self.place.read_bytes()
         except OSError:
             return found
-        for line in text.split(b"\n"):
-            if not line:
-                continue
-            self.lines += 1
+        lines = [line for line in text.split(b"\n") if line]
+        self.lines = len(lines)
+        try:
+            values = json.loads(b"[" + b",".join(lines) + b"]")
+        except ValueError:
+            values = [_whole(line) for line in lines]
+        for value in values:
             try:
-                number, inode, changed, size, value = json.loads(line)
-                found[int(number)] = ((inode, changed, size), value)
+                number, inode, changed, size, item = value
+                found[number] = ((inode, changed, size), item)
             except (ValueError, TypeError):
                 continue
         return found
+
+    def last(self) -> int:
+        """The largest id in its last lines, which are those written lately; -1 where there is none."""
+        try:
+            with open(self.place, "rb") as stream:
+                stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
+                lines = stream.read().split(b"\n")
+        except OSError:
+            return -1
+        found = [value[0] for value in map(_whole, lines) if isinstance(value, list) and value]
+        return max((number for number in found if isinstance(number, int)), default=-1)
 
     def append(self, stamp: Stamp, snapshot: Snapshot) -> None:
         """Add what was just written. A read-only or full file system is no reason to fail: it is a cache."""
@@ -76,5 +91,22 @@ class Index:
             new.unlink(missing_ok=True)
 
 
+def indexed_snapshot(value: Any, number: int) -> Snapshot | None:
+    """What a line says of a snapshot; None where it says nothing that can be understood."""
+    try:
+        item = Snapshot.from_line(dict(value))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return item if item.id == number else None
+
+
+def _whole(line: bytes) -> Any:
+    """One line of an index with torn ones; None for such."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
 def _line(stamp: Stamp, snapshot: Snapshot) -> bytes:
-    return json.dumps([snapshot.id, *stamp, snapshot.to_json()], separators=(",", ":")).encode()
+    return json.dumps([snapshot.id, *stamp, snapshot.to_line()], separators=(",", ":")).encode()

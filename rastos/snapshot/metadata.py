@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+import re
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from types import NoneType
 from typing import Any
@@ -52,10 +53,12 @@ class Intent:
         )
 
     def then(self, later: Intent) -> Intent:
-        """Both in one: what a snapshot asks of its grandparent once the parent between them is gone."""
+        """Both as one: what was installed and then removed is not installed, and the reverse."""
+        install = [name for name in self.install if _package(name) not in later.remove]
+        remove = [name for name in self.remove if name not in {_package(text) for text in later.install}]
         return Intent(
-            (*(name for name in self.install if name not in (*later.remove, *later.install)), *later.install),
-            (*(name for name in self.remove if name not in (*later.install, *later.remove)), *later.remove),
+            tuple(dict.fromkeys((*install, *later.install))),
+            tuple(dict.fromkeys((*remove, *later.remove))),
             self.upgrade or later.upgrade,
             (*self.commands, *later.commands),
             self.network or later.network,
@@ -69,7 +72,8 @@ class Snapshot:
 
     `pinned`: retention never takes it. `stamps`: versions of the state its programs write ("postgresql", "15").
     `origin`: the uuid of the snapshot it was received from, on another machine. `succeeds`: the snapshot whose place it
-    took, with its name and tags: it was made from it by a rebase, or by a change of a whole branch.
+    took, with its name and tags: it was made from it by a rebase, or by a change of a whole branch. `proven`: when a boot
+    of it was first seen to have gone well, "" if never.
     """
 
     id: int
@@ -89,6 +93,7 @@ class Snapshot:
     stamps: tuple[tuple[str, str], ...] = ()
     origin: str = ""
     succeeds: int | None = None
+    proven: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As written to snapshot.json."""
@@ -111,13 +116,44 @@ class Snapshot:
         known["tags"] = _names(tags) if tags else ()
         known["stamps"] = tuple((str(name), str(version)) for name, version in stamps) if stamps else ()
         known["pinned"] = bool(known.get("pinned"))
+        for key in ("name", "description"):  # they are shown on terminals, and may come from another machine
+            text = str(known.get(key, ""))
+            known[key] = text if text.isprintable() else "".join(sign for sign in text if sign.isprintable())
         return cls(**known)
+
+    def to_line(self) -> dict[str, Any]:
+        """For the index: what is not as by default."""
+        whole = asdict(self)
+        return {
+            key: whole[key] for key in SNAPSHOT_KEYS if key not in _DEFAULTS or getattr(self, key) != _DEFAULTS[key]
+        }
+
+    @classmethod
+    def from_line(cls, value: dict[str, Any]) -> Snapshot:
+        """From the index, which only rastos writes: nothing is checked but what its reading checks by itself."""
+        delta, intent = value.get("delta"), value.get("intent")
+        value["delta"] = Delta(**{key: tuple(delta[key]) for key in DELTA_KEYS}) if delta else NO_DELTA
+        value["intent"] = Intent.from_json(intent) if intent else NO_INTENT
+        for key, item in value.items():
+            if isinstance(item, list):
+                value[key] = tuple(tuple(part) if isinstance(part, list) else part for part in item)
+        return cls(**value)
 
 
 SNAPSHOT_KEYS = tuple(item.name for item in fields(Snapshot))
 DELTA_KEYS = tuple(item.name for item in fields(Delta))
 NO_DELTA, NO_INTENT = Delta(), Intent()
+_DEFAULTS: dict[str, Any] = {
+    item.name: item.default_factory() if item.default_factory is not MISSING else item.default
+    for item in fields(Snapshot)
+    if item.default is not MISSING or item.default_factory is not MISSING
+}
 _KINDS: dict[str, type | tuple[type, ...]] = {"id": int, "uuid": str, "parent": (int, NoneType), "created": str}
+
+
+def _package(target: str) -> str:
+    """The package a target names: `channel/name>=1` is name."""
+    return re.split(r"[<>=]", target.rpartition("/")[2], maxsplit=1)[0]
 
 
 def _names(value: Any) -> tuple[str, ...]:

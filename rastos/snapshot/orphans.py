@@ -27,7 +27,18 @@ from .tree import circles
 Severity = Literal["broken", "left over", "foreign"]
 # what lies at the top level of a store
 OURS = frozenset(
-    {"snapshots", "deployments", "sessions", "journal", "state", "store.json", "snapshots.index", "image.json"}
+    {
+        "snapshots",
+        "deployments",
+        "sessions",
+        "receiving",
+        "journal",
+        "state",
+        "store.json",
+        "bad.json",
+        "snapshots.index",
+        "image.json",
+    }
 )
 CLOCK = timedelta(days=1)  # how far ahead a time may be before it is worth a word
 
@@ -131,7 +142,7 @@ def _entries(store: Store) -> Iterator[Finding]:
             yield Finding("broken", "entry", where, wrong, mending, entry.number)
             continue
         values = _read(store, entry)
-        for key in ("linux", "initrd"):
+        for key in ("linux", "efi", "initrd"):
             if values.get(key) and not store.esp.exists(values[key]):
                 yield Finding("broken", "kernel", where, f"{values[key]} is not on the ESP: deploy the snapshot again")
     for name in store.esp.list(ENTRIES):
@@ -142,14 +153,15 @@ def _entries(store: Store) -> Iterator[Finding]:
 def _wrong(store: Store, entry: EntryName) -> str:
     if not (store.deployment_path(entry.number) / "etc").is_dir():
         return f"it starts deployment {entry.number}, which is not there"
-    snapshot = _started(_read(store, entry))
-    if snapshot is None:
-        return "it names no snapshot"
+    values = _read(store, entry)
+    snapshot = _started(values)
+    if snapshot is None or not (values.get("linux") or values.get("efi")):
+        return "it names no snapshot or no kernel"
     return "" if (store.tree(snapshot)).is_dir() else f"it starts snapshot {snapshot}, which is not there"
 
 
 def _read(store: Store, entry: EntryName) -> dict[str, str]:
-    return parse_entry(store.esp.read(f"{ENTRIES}/{entry.name}").decode(errors="replace"))
+    return parse_entry(store.esp.read_all(ENTRIES).get(entry.name, b"").decode(errors="replace"))
 
 
 def _started(values: dict[str, str]) -> int | None:
@@ -188,7 +200,7 @@ def _foreign(store: Store) -> Iterator[Finding]:
             yield Finding("foreign", "name", name, "rastos did not make it; it stays")
     for folder in ("snapshots", "deployments"):
         for name in sorted(os.listdir(store.top / folder)):
-            if not name.removeprefix(".new-").isdigit():
+            if not name.isdigit() and not name.startswith(".new-"):
                 yield Finding("foreign", "name", f"{folder}/{name}", "rastos did not make it; it stays")
     for facts in subvolume.listed(store.top):
         if not _expected(facts.path):
@@ -201,8 +213,12 @@ def _expected(path: str) -> bool:
         return True
     if parts[0] == "state":  # what lies below belongs to the system: systemd makes subvolumes in /var itself
         return True
-    kind = {"snapshots": "tree", "deployments": "etc"}.get(parts[0])
-    return len(parts) == 3 and parts[2] == kind and parts[1].removeprefix(".new-").isdigit()
+    if len(parts) < 2 or parts[0] not in ("snapshots", "deployments"):
+        return False
+    if parts[1].startswith(".new-"):
+        return True
+    # beside a tree lie the /etc and the state kept with it; within a tree or an /etc there is no subvolume
+    return parts[1].isdigit() and len(parts) > 2 and (len(parts) == 3 or parts[2] not in ("tree", "etc"))
 
 
 def mend(store: Store, finding: Finding) -> None:

@@ -15,6 +15,8 @@ from .metadata import Snapshot
 from .store import Store
 from .tree import ancestors
 
+Seen = tuple[Path, os.stat_result | None]
+
 
 @dataclass(frozen=True, slots=True)
 class PathChange:
@@ -45,8 +47,16 @@ def path_log(store: Store, path: str, *, of: int | None = None) -> tuple[PathCha
     if not relative:
         raise UserError("the root itself has no history", next_step="name a file or folder, such as /etc/fstab")
     found = []
+    looked: dict[int, Seen] = {}
+
+    def look(number: int) -> Seen:
+        if number not in looked:
+            looked[number] = _look(store.tree(number), relative)
+        return looked[number]
+
     for item in line:
-        change = _change(store, relative, item, item.parent if item.parent in known else None)
+        parent = item.parent if item.parent in known else None
+        change = _change(item, parent, look(item.id), (Path(), None) if parent is None else look(parent))
         if change is not None:
             found.append(change)
     if not found:
@@ -55,9 +65,8 @@ def path_log(store: Store, path: str, *, of: int | None = None) -> tuple[PathCha
     return tuple(found)
 
 
-def _change(store: Store, relative: str, item: Snapshot, parent: int | None) -> PathChange | None:
-    place, now = _look(store.tree(item.id), relative)
-    before, was = _look(store.tree(parent), relative) if parent is not None else (Path(), None)
+def _change(item: Snapshot, parent: int | None, after: Seen, prior: Seen) -> PathChange | None:
+    (place, now), (before, was) = after, prior
     if now is None and was is None:
         return None
     parts: tuple[str, ...] = ()
@@ -70,12 +79,11 @@ def _change(store: Store, relative: str, item: Snapshot, parent: int | None) -> 
         if not parts:
             return None
         what = "changed"
-    status = now or was
-    assert status is not None
-    return PathChange(item.id, parent, item.created, item.description, what, status.st_size, parts)
+    size = now.st_size if now is not None else was.st_size if was is not None else 0
+    return PathChange(item.id, parent, item.created, item.description, what, size, parts)
 
 
-def _look(tree: Path, relative: str) -> tuple[Path, os.stat_result | None]:
+def _look(tree: Path, relative: str) -> Seen:
     try:
         place = safe_join(tree, relative)
         return place, place.lstat()

@@ -29,12 +29,17 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class BootState:
-    """What runs (None for an image), what boots next, what is started when that fails, and what waits, newest first."""
+    """What runs (None for an image), boots next, is started when that fails, booted well last; what waits, newest first.
+
+    `tried`: trials that have had their one boot.
+    """
 
     booted: Deployment | None
     next: Deployment | None
     fallback: Deployment | None
+    good: Deployment | None
     pending: tuple[Pending, ...]
+    tried: tuple[Pending, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +66,14 @@ def boot_state(store: Store) -> BootState:
     good = [entry.number for entry in entries if entry.state == "good"]
     base = _base(store, entries)
     waiting = [entry for entry in reversed(entries) if entry.state == "new" and entry.number > base]
-    after = next((number for number in sorted(good, reverse=True) if number < usable[0]), None) if usable else None
-    if after is None and len(usable) > 1:
-        after = usable[1]
     return BootState(
         booted=store.deployment(store.booted) if store.booted is not None else None,
         next=store.deployment(usable[0]) if usable else None,
-        fallback=store.deployment(after) if after is not None else None,
+        # the loader goes by the number alone, whether or not that one has proved itself
+        fallback=store.deployment(usable[1]) if len(usable) > 1 else None,
+        good=store.deployment(max(good)) if good else None,
         pending=tuple(_pending(store, entry) for entry in waiting),
+        tried=tuple(item for entry in entries if entry.state == "bad" if (item := _pending(store, entry)).trial),
     )
 
 

@@ -72,7 +72,8 @@ def plan_carrying(before: Path, after: Path, target: Path, paths: Iterable[str])
         if same(mine, new):
             continue
         there = os.path.lexists(new)
-        if same(was, new) or (os.path.lexists(mine) and not there):
+        untouched = same(was, new) and (_is_folder(mine) or not _is_folder(new) or _alike(was, new))
+        if untouched or (os.path.lexists(mine) and not there):
             found.append(CarriedFile(path, "take" if os.path.lexists(mine) else "remove"))
         elif path.removeprefix("etc/") in (*ACCOUNTS, *LINES) and all(map(_is_file, (mine, new))):
             found.append(CarriedFile(path, "merge"))
@@ -111,7 +112,7 @@ def carry_over(before: Path, after: Path, target: Path, files: Iterable[CarriedF
         if _is_folder(place):
             if not any(place.iterdir()):
                 place.rmdir()
-        else:
+        elif os.path.lexists(place):  # else its folder went already
             remove_path(place)
     return tuple(conflicts)
 
@@ -138,6 +139,17 @@ def same(one: Path, two: Path) -> bool:
     if stat.S_ISREG(was.st_mode):
         return was.st_size == now.st_size and one.read_bytes() == two.read_bytes()
     return stat.S_ISDIR(was.st_mode) or was.st_rdev == now.st_rdev
+
+
+def _alike(one: Path, two: Path) -> bool:
+    """Whether two folders have the same in them, all the way down."""
+    if not _is_folder(one):
+        return False
+    names = os.listdir(two)
+    if sorted(os.listdir(one)) != sorted(names):
+        return False
+    pairs = [(one / name, two / name) for name in names]
+    return all(same(was, now) and (not _is_folder(now) or _alike(was, now)) for was, now in pairs)
 
 
 def _differing(before: Path, after: Path, folder: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rastos.errors import IntegrityError
 from rastos.host import exchange, write_json
 
 from . import subvolume
@@ -113,12 +114,14 @@ def needed(store: Store) -> set[int]:
 
 
 def _remember(store: Store) -> None:
-    """Write down what the entries tell, before some of them go: who was found bad, whose programs wrote the state."""
+    """Write down what the entries tell, before some go: what booted well or was found bad, whose programs wrote the state."""
+    from .protection import note_proven
     from .state_written import note_written
     from .verdicts import note_verdicts
 
     note_verdicts(store)
     note_written(store)
+    note_proven(store)
 
 
 def _keep_etc(store: Store, entry: EntryName) -> None:
@@ -126,7 +129,10 @@ def _keep_etc(store: Store, entry: EntryName) -> None:
     etc = store.deployment_path(entry.number) / "etc"
     if (entry.state != "good" and not entry.done) or not etc.is_dir():
         return  # it never ran
-    folder = store.snapshot_path(store.deployment(entry.number).snapshot)
+    try:
+        folder = store.snapshot_path(store.deployment(entry.number).snapshot)
+    except IntegrityError:
+        return  # nobody knows whose it is
     if not folder.is_dir():
         return
     making = store.top / "deployments" / f".new-etc-{entry.number}"

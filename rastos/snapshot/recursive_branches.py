@@ -8,7 +8,6 @@ from functools import reduce
 
 from .metadata import Intent, Snapshot
 from .packages import PackageSource, installed_in
-from .session_record import combined
 from .store import Store
 
 
@@ -82,7 +81,7 @@ def successors(store: Store, item: Snapshot) -> tuple[Snapshot, ...]:
 
 def intent_of(store: Store, node: BranchNode, source: PackageSource) -> Intent:
     """What was asked of a snapshot beyond the one it stands on; where nobody wrote it down, what its packages tell."""
-    return reduce(combined, [_own_intent(store, item, source) for item in (*node.passed, node.snapshot)])
+    return reduce(Intent.then, [_own_intent(store, item, source) for item in (*node.passed, node.snapshot)])
 
 
 def _own_intent(store: Store, item: Snapshot, source: PackageSource) -> Intent:

@@ -112,7 +112,7 @@ def _word(store: Store, word: str) -> Snapshot:
     else:
         from .protection import marks_of
 
-        number = marks_of(store)[word]
+        number = next(iter(marks_of(store)[word]), None)
     found = store.by_number(number) if number is not None else None
     if found is None:
         reasons = {

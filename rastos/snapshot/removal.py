@@ -15,7 +15,7 @@ from rastos.errors import UserError
 from rastos.host import faults
 
 from .metadata import NO_DELTA, Snapshot, delta_between
-from .protection import protected
+from .protection import foreign_inside, protected
 from .recovery import collect, drop_deployment, drop_folder, kernels_wanted
 from .store import Store, package_names
 from .tree import descendants
@@ -40,7 +40,7 @@ def plan_delete(store: Store, *snapshots: int, below: bool = False) -> DeletePla
     wanted = list(dict.fromkeys(store.snapshot(number).id for number in snapshots))
     if below:
         wanted += [item.id for number in wanted for item in descendants(every, number)]
-    stays = protected(store, every)
+    stays = foreign_inside(store) | protected(store, every)
     for number in wanted:
         if number in stays:
             raise UserError(
@@ -76,11 +76,13 @@ def _moved(store: Store, item: Snapshot, known: Mapping[int, Snapshot], going: s
 def _way_out(number: int, why: str) -> str:
     if "pinned" in why:
         return f"take the pin out first: rastos snapshot unpin {number}"
+    if "did not make" in why:
+        return "move what is in it elsewhere and delete it with `btrfs subvolume delete`"
     if "session" in why:
         return "commit or discard the session first"
     if "boots next" in why:
         return "deploy another snapshot first"
-    if "running" in why:
+    if "is running" in why:
         return "reboot into another snapshot first"
     return "boot the newer deployment once, then delete this one"
 

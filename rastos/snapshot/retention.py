@@ -16,7 +16,7 @@ from rastos.progress import Progress
 
 from . import subvolume
 from .metadata import Snapshot
-from .protection import protected, proven
+from .protection import foreign_inside, protected, proven
 from .removal import DeletePlan, delete, removal_of
 from .schedule import Rules, Schedule, kept_by
 from .sizes import Sizes
@@ -56,9 +56,9 @@ class PrunePlan:
 def plan_prune(store: Store, schedule: Schedule, sizes: Mapping[int, Sizes] | None = None) -> PrunePlan:
     """Judge every snapshot. `sizes` tell how much would become free. Raises UserError for a branch that isn't there."""
     every = store.snapshots()
-    stays = protected(store, every)
+    stays = foreign_inside(store) | protected(store, every)
     rules, heads = _branches(store, schedule, every)
-    good = proven(store)
+    good = proven(store, every)
     groups: dict[int, list[Snapshot]] = {}
     for item in every:
         groups.setdefault(heads[item.id], []).append(item)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import subvolume
+from .index import indexed_snapshot
 from .kernels import kernel_release
 from .metadata import NO_DELTA, Snapshot, delta_between
 
@@ -27,14 +28,7 @@ def salvaged(store: Store, number: int) -> Snapshot | None:
     if not tree.is_dir():
         return None
     line = store.index.read().get(number)
-    if line is not None:
-        try:
-            item = Snapshot.from_json(line[1])
-            if item.id == number:
-                return item
-        except (ValueError, TypeError, KeyError, AttributeError):
-            pass
-    return from_subvolume(store, number)
+    return (indexed_snapshot(line[1], number) if line is not None else None) or from_subvolume(store, number)
 
 
 def from_subvolume(store: Store, number: int) -> Snapshot:

@@ -27,7 +27,6 @@ from .session_record import (
     TORN,
     SessionRecord,
     check_session_name,
-    combined,
     kept_session,
     write_record,
 )
@@ -75,7 +74,7 @@ class Session:
                 subvolume.delete(self.folder / TORN)
             raise
         faults.reached("session.worked")
-        self._write(replace(self.record, doing="", intent=combined(self.record.intent, intent)))
+        self._write(replace(self.record, doing="", intent=self.record.intent.then(intent)))
         if kept and undone:
             faults.reached("session.noted")
             subvolume.delete(self.folder / BEFORE)
@@ -162,7 +161,8 @@ def create_session(store: Store, base: int | None, purpose: str, *, keep: str = 
     folder.mkdir(parents=True)
     record = SessionRecord(folder.name, base, purpose, now(), os.getpid(), name=keep, keep=bool(keep))
     with _entered(Session(store, record, folder)) as session:
-        write_record(folder, record)
+        if keep:  # without a record it is dropped after a crash
+            write_record(folder, record)
         if base is None:
             subvolume.create(session.tree)
         else:

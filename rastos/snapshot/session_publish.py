@@ -18,6 +18,7 @@ from rastos.host import faults, write_json
 from . import subvolume
 from .kernels import kernel_release
 from .metadata import Delta, Intent, Snapshot, delta_between, now
+from .state_contract import read_stamps
 from .store import Store, package_digest, package_names
 
 DESCRIPTION = "snapshot.json"
@@ -56,6 +57,7 @@ def describe(
         package_digest=package_digest(packages),
         delta=delta_between(package_names(beside), packages) if beside is not None else Delta(),
         intent=intent or Intent(),
+        stamps=read_stamps(tree),
         note=succeeds.note if succeeds else "",
         pinned=succeeds.pinned if succeeds else False,
         succeeds=succeeds.id if succeeds else None,
@@ -65,7 +67,7 @@ def describe(
 
 
 def publish(store: Store, folders: Mapping[int, Path], successors: Sequence[tuple[int, int]]) -> None:
-    """Show described snapshots (id: its folder), all or none. `successors` (old, new): names and tags move."""
+    """Show described snapshots (id: its folder), all or none. `successors` (old, new): names, tags and pins move."""
     for old, new in successors:
         _hand_over(store, old, folders[new])
     store.sync()  # what the record promises is on disk before it
@@ -88,8 +90,8 @@ def finish_publishing(store: Store, detail: Mapping[str, Any]) -> None:
     for old, _new in detail["successors"]:
         if store.snapshot_path(old).is_dir():
             before = store.snapshot(old)
-            if before.name or before.tags:
-                store.update(replace(before, name="", tags=()))
+            if before.name or before.tags or before.pinned:
+                store.update(replace(before, name="", tags=(), pinned=False))
                 faults.reached("publish.renamed")
     store.sync()
     faults.reached("publish.durable")

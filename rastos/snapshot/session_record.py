@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rastos.errors import BusyError, IntegrityError, UserError
-from rastos.host import locked, read_json, write_json
+from rastos.errors import IntegrityError, UserError
+from rastos.host import read_json, write_json
 
 from .metadata import Intent
 from .store import Store
@@ -66,25 +66,6 @@ class SessionRecord:
         known["intent"] = Intent.from_json(known.get("intent") or {})
         known["made"] = tuple((int(old), int(new)) for old, new in known.get("made", ()))
         return cls(**known)
-
-
-def combined(first: Intent, then: Intent) -> Intent:
-    """Two intents as one: what was installed and then removed is not installed, and the reverse."""
-    install = [name for name in first.install if _plain(name) not in then.remove]
-    remove = [name for name in first.remove if name not in {_plain(text) for text in then.install}]
-    return Intent(
-        tuple(dict.fromkeys((*install, *then.install))),
-        tuple(dict.fromkeys((*remove, *then.remove))),
-        first.upgrade or then.upgrade,
-        (*first.commands, *then.commands),
-        first.network or then.network,
-        first.files or then.files,
-    )
-
-
-def _plain(target: str) -> str:
-    """The package a target names: `channel/name>=1` is name."""
-    return re.split(r"[<>=]", target.rpartition("/")[2], maxsplit=1)[0]
 
 
 def write_record(folder: Path, record: SessionRecord) -> None:
@@ -153,16 +134,3 @@ def check_session_name(store: Store, name: str) -> None:
             f"there is a session '{name}' already",
             next_step=f"go on in it: `rastos snapshot session enter {name}`, or choose another name",
         )
-
-
-def holder(folder: Path) -> str:
-    """Who works in a session now; "" where nobody does."""
-    if not (folder / LOCK).is_file():
-        return ""
-    try:
-        with locked(folder / LOCK, "look whether it is in use"):
-            return ""
-    except BusyError as error:
-        return error.holder
-    except OSError:  # a file system mounted for reading: nobody can work in it
-        return ""

@@ -105,7 +105,8 @@ def _around(store: Store, known: dict[str, Any]) -> dict[int, _Facts]:
             related.setdefault(uuid, []).append(top)
     found = {}
     for uuid, number in numbers.items():
-        family = [other for group in related.get(uuid, ()) for other in related.get(group, ())]
+        gone = [group for group in related.get(uuid, ()) if group not in numbers]
+        family = [other for group in gone for other in related[group]]
         digest = digest_of(ancestor[uuid], *sorted({*related.get(uuid, ()), *family}))[:16]
         found[number] = _Facts(uuid, every[uuid].changed, every[uuid].made_in, since[uuid], digest)
     return found

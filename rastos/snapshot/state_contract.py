@@ -76,8 +76,11 @@ def read_contract(tree: Path, etc: Path | None = None) -> Contract:
 
 
 def read_stamps(tree: Path) -> tuple[tuple[str, str], ...]:
-    """Names and versions, as recorded of a snapshot."""
-    return tuple((stamp.name, stamp.version) for stamp in read_contract(tree).stamps)
+    """Names and versions, as recorded of a snapshot; () where the contract isn't right, which its deploy will say."""
+    try:
+        return tuple((stamp.name, stamp.version) for stamp in read_contract(tree).stamps)
+    except IntegrityError:
+        return ()
 
 
 def first_line(root: Path, name: str) -> str:

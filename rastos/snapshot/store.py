@@ -14,7 +14,7 @@ from rastos.host import Journal, digest_of, read_json, write_json
 from . import subvolume
 from .bootentry import ENTRIES, EntryName, parse_name
 from .esp import Esp
-from .index import Index, Stamp, stamp_of
+from .index import Index, Stamp, indexed_snapshot, stamp_of
 from .metadata import Deployment, Snapshot
 from .references import resolve
 
@@ -55,6 +55,7 @@ class Store:
             "next_snapshot": 0,
             "next_deployment": 1,
         }
+        esp.prepare()
         write_json(top / "store.json", info)
         return cls(top, esp, info)
 
@@ -122,7 +123,7 @@ class Store:
                 found[number] = known[1]
                 continue
             line = indexed.get(number)
-            item = _parsed(line[1], number) if line is not None and line[0] == stamp else None
+            item = indexed_snapshot(line[1], number) if line is not None and line[0] == stamp else None
             if item is None:
                 missed += 1
                 item = self._read(number)
@@ -232,13 +233,14 @@ class Store:
 
     def take_number(self, kind: str) -> int:
         """The next id ("snapshot" or "deployment"); written down before it is used, so it is never given twice."""
+        number = int(self.info[f"next_{kind}"])
         folder = self.top / f"{kind}s"
-        used = [
-            int(path.name.removeprefix(".new-"))
-            for path in folder.iterdir()
-            if path.name.removeprefix(".new-").isdigit()
-        ]
-        number = max(int(self.info[f"next_{kind}"]), max(used, default=-1) + 1)
+        known = self.index.last() if kind == "snapshot" else -1
+        taken = any((folder / f"{prefix}{number}").exists() for prefix in ("", ".new-"))
+        if taken or known >= number or kind != "snapshot":
+            # the counter is behind (an old store.json was put back): what is on disk counts
+            names = [name.removeprefix(".new-") for name in os.listdir(folder)]
+            number = max(number, known + 1, *(int(name) + 1 for name in names if name.isdigit()))
         self.info[f"next_{kind}"] = number + 1
         write_json(self.top / "store.json", self.info)
         return number

@@ -10,7 +10,7 @@ from .metadata import Deployment, Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A snapshot, the ids of its children, the deployments that start it, and what it is: booted, next, good, pinned."""
+    """A snapshot, the ids of its children, the deployments that start it, and what it is: booted, next, pinned …"""
 
     snapshot: Snapshot
     children: tuple[int, ...]
@@ -27,11 +27,13 @@ class Tree:
 
 
 def grow(
-    snapshots: Iterable[Snapshot], deployments: Iterable[Deployment] = (), marks: Mapping[str, int | None] | None = None
+    snapshots: Iterable[Snapshot],
+    deployments: Iterable[Deployment] = (),
+    marks: Mapping[str, Iterable[int]] | None = None,
 ) -> Tree:
     """The tree; a snapshot whose parent is gone is a root, and so is the first one of a circle.
 
-    `marks`: a word (booted, next, good) → the snapshot it is said of. Linear in the number of snapshots.
+    `marks`: a word (booted, next, good …) → the snapshots it is said of. Linear in the number of snapshots.
     """
     every = {item.id: item for item in snapshots}
     parents = _without_circles({item.id: item.parent if item.parent in every else None for item in every.values()})
@@ -42,8 +44,8 @@ def grow(
     for deployment in deployments:
         started.setdefault(deployment.snapshot, []).append(deployment.number)
     said: dict[int, list[str]] = {}
-    for word, marked in (marks or {}).items():
-        if marked is not None:
+    for word, numbers in (marks or {}).items():
+        for marked in numbers:
             said.setdefault(marked, []).append(word)
     nodes = {
         number: Node(

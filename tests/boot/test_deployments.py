@@ -15,8 +15,14 @@ mkdir -p /usr/lib/rastos/state.d /opt
 printf '[paths]\\n"var/lib/own" = "per-snapshot"\\n"var/cache/app" = "reset"\\n"opt" = "shared"\\n' \
 > /usr/lib/rastos/state.d/app.toml
 """
-WRITE = "for place in /var/lib/own /var/cache/app /opt; do echo here > $place/mark; done; cat /proc/mounts"
-READ = "cat /etc/rastos/deployment.json; head /var/lib/own/mark /var/cache/app/mark /opt/mark 2>&1 || true"
+WRITE = """
+for place in /var/lib/own /var/cache/app /opt; do echo here > $place/mark; done
+cat /proc/mounts; systemctl is-system-running --wait
+"""
+READ = """
+systemctl is-system-running --wait; cat /etc/rastos/deployment.json
+head /var/lib/own/mark /var/cache/app/mark /opt/mark 2>&1 || true
+"""
 
 
 @pytest.fixture
@@ -31,7 +37,7 @@ def _states(rastos: Rastos, image: Path) -> dict[int, str]:
 
 def test_a_trial_boots_once_with_the_state_it_was_given(rastos: Rastos, image: Path) -> None:
     at = ("--image", image)
-    rastos("image", "boot", "--persist", *at, "--", "true")
+    rastos("image", "boot", "--persist", *at, "--", "systemctl is-system-running --wait")
     assert _states(rastos, image) == {1: "good"}
     rastos("snapshot", "run", "latest", "-d", "with state", *at, "--", "sh", "-c", CONTRACT)
     rastos("snapshot", "deploy", "--try", *at)

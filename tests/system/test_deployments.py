@@ -72,7 +72,8 @@ def test_pending_ones_are_shown_and_taken_back(store: Store) -> None:
     _deploy(store, 1, tries=5)
     state = boot_state(store)
     assert [item.deployment for item in state.pending] == [3, 2] and state.pending[0].tries == 5
-    assert (state.next and state.next.number, state.fallback and state.fallback.number) == (3, 1)
+    found = [item and item.number for item in (state.booted, state.next, state.fallback, state.good)]
+    assert found == [None, 3, 2, 1]
     with pytest.raises(UserError, match="1 is not pending"):
         plan_cancel(store, 1)
     cancel(store, plan_cancel(store))
@@ -96,6 +97,7 @@ def test_a_trial_boots_once_and_stays_only_when_kept(store: Store) -> None:
     store.esp.rename(f"{ENTRIES}/{name}", f"{ENTRIES}/rastos-2+0-1.conf")
     current = store.current()
     assert current is not None and current.number == 1, "the next boot is the one before again"
+    assert [item.deployment for item in boot_state(store).tried] == [2]
     assert bad_snapshots(store) == {}, "to have booted once is no verdict"
     keep(store, plan_keep(store, 2))
     assert store.esp.list(ENTRIES) == ["rastos-1.conf", "rastos-2.conf"]
@@ -295,6 +297,7 @@ def _stamped(store: Store, base: int, version: str, newer: str = "warn", state: 
 
 def test_going_back_under_newer_state_is_said(store: Store) -> None:
     old = _stamped(store, 0, "9")
+    assert store.snapshot(old).stamps == (("db", "9"),)
     new = _stamped(store, old, "10")
     _deploy(store, old)
     _booted(store, 1, good=True)

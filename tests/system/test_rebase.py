@@ -105,7 +105,7 @@ def test_the_same_change_over_a_branch(shop: Workshop) -> None:
 def test_one_that_cannot_stops_all(shop: Workshop) -> None:
     with mounted_store(shop.base) as store:
         a_branch(shop, store)
-        shop.made(store, 2, name="with extra", install=("extra",))
+        shop.made(store, 2, name="with-extra", install=("extra",))
         source = shop.source
         plan = plan_recursive(store, 1, Intent(("rival",)), source, Progress())
         assert [bool(node.problem) for node in plan.nodes] == [False, False, False, True]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from rastos.errors import UserError
 from rastos.host import copy_file, faults
 from rastos.progress import Progress
 from rastos.snapshot import (
@@ -152,7 +153,11 @@ def again(store: Store, operation: str) -> None:
         made = [item for item in store.snapshots() if item.succeeds is not None]
         assert [(item.succeeds, item.name) for item in made] == [(1, "one"), (2, "two"), (3, "")]
         assert [item.parent for item in made] == [1, made[0].id, made[1].id]
-        assert made[1].pinned and made[1].note == "kept" and store.snapshot(2).name == ""
+        assert (
+            made[1].pinned
+            and made[1].note == "kept"
+            and (store.snapshot(2).name, store.snapshot(2).pinned) == ("", False)
+        )
     assert kept_sessions(store) == ()
 
 
@@ -187,14 +192,28 @@ def test_out_of_space_anywhere(prepared: Path, tmp_path: Path, step: str, operat
             again(store, operation)
 
 
-def test_a_change_of_many_goes_on_where_it_died(prepared: Path, tmp_path: Path) -> None:
+def _interrupt(step: str) -> None:
+    if step == "group.node":
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("how", ["kill", "interrupt"])
+def test_a_change_of_many_goes_on_where_it_ended(
+    prepared: Path, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with copied(prepared, tmp_path) as place:
-        words = [sys.executable, "-c", CHILD, place, "group.node=kill", "many"]
-        subprocess.run(words, cwd=ROOT, capture_output=True)
+        if how == "kill":
+            words = [sys.executable, "-c", CHILD, place, "group.node=kill", "many"]
+            assert subprocess.run(words, cwd=ROOT).returncode == -signal.SIGKILL
+        else:
+            with mounted_store(place) as store, monkeypatch.context() as patch:
+                patch.setattr(faults, "reached", _interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    many(store)
         with mounted_store(place) as store:
-            found = kept_sessions(store)
-            assert [(item.name, item.many) for item in found] == [("tree-1", True)]
+            assert [(item.name, item.many) for item in kept_sessions(store)] == [("tree-1", True)]
             assert len(store.snapshots()) == 4
-            results = many(store)
-            assert [result.resumed for result in results] == [True, False, False]
+            with pytest.raises(UserError, match="many snapshots"), open_session(store, "tree-1"):
+                pass
+            assert [result.resumed for result in many(store)] == [True, False, False]
             assert kept_sessions(store) == ()

@@ -223,7 +223,7 @@ def test_a_shell_dies_with_us_and_leaves_nothing(shop: Workshop, tmp_path: Path)
     code = (
         "import sys; from pathlib import Path; from tests.system.storehouse import mounted_store\n"
         "from rastos.snapshot import create_session, run_in_session\n"
-        "with mounted_store(Path(sys.argv[1])) as store, create_session(store, 0, 'test') as session:\n"
+        "with mounted_store(Path(sys.argv[1])) as store, create_session(store, 0, 'test', keep='mine') as session:\n"
         "    run_in_session(session, ['sleep', '4242'], on_line=print)\n"
     )
     started = subprocess.Popen([sys.executable, "-c", code, shop.base], cwd=ROOT)
@@ -237,6 +237,11 @@ def test_a_shell_dies_with_us_and_leaves_nothing(shop: Workshop, tmp_path: Path)
         time.sleep(0.1)
     assert not _sleeping()
     with mounted_store(shop.base) as store:
+        (record,) = kept_sessions(store)
+        assert record.doing == "run sleep 4242"
+        (store.top / "sessions" / record.key / "session.json").write_text("{")
+    with mounted_store(shop.base) as store:  # damaged by hand: it stays until somebody says otherwise
+        discard_session(store, record.key)
         assert leftovers(store) == [] and len(store.snapshots()) == 1
 
 

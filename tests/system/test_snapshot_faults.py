@@ -23,8 +23,6 @@ OPERATIONS = {
     "cancel": "cancel(store, plan_cancel(store))",
     "keep": "keep(store, plan_keep(store, 2))",
     "etc": "change_etc(store, plan_resolve(store, 'settle', 'theirs'))",
-    "snapshot": "child(store, 0, 'new one', {'etc/app.conf': 'new'})",
-    "session": "child(store, 0, 'new one', {'etc/app.conf': 'new'})",
     "copy": "create_snapshot(store, 0, 'new one')",
     "copies": "copy_snapshots(store, plan_clone_tree(store, 0))",
     "delete": "delete(store, plan_delete(store, 2))",

@@ -27,10 +27,12 @@ from rastos.snapshot import (
     difference,
     examine,
     mend,
+    parse_schedule,
     path_log,
     plan_clone_tree,
     plan_copy,
     plan_delete,
+    plan_prune,
     plan_reparent,
     reparent,
     subvolume,
@@ -281,6 +283,21 @@ def test_doctor_looks_in_every_direction_and_never_touches_what_is_foreign(store
     assert fresh.deployment(1).snapshot == 0
 
 
+def test_a_subvolume_of_somebody_else_does_not_go_with_a_snapshot(store: Store) -> None:
+    with create_session(store, 0, "test") as session:
+        subvolume.create(session.tree / "srv/theirs")
+        (session.tree / "srv/theirs/file").write_text("x")
+        session.commit("nested")
+    with pytest.raises(UserError, match="did not make") as caught:
+        plan_delete(store, 1)
+    assert "btrfs subvolume delete" in caught.value.next_step
+    (finding,) = examine(store)
+    assert (finding.severity, finding.where) == ("foreign", "snapshots/1/tree/srv/theirs")
+    plan = plan_prune(store, parse_schedule("last=1"))
+    assert [item.keep for item in plan.verdicts] == [False, True]
+    assert "did not make" in plan.verdicts[1].reasons[0]
+
+
 def test_a_circle_made_by_hand_is_drawn_named_and_cut(store: Store) -> None:
     child(store, 0, "a", {})
     child(store, 1, "b", {})
@@ -388,9 +405,9 @@ def _killed(folder: Path, operation: str, step: str) -> None:
     [
         ("copy.copied", False),
         ("copy.described", False),
-        ("publish.synced", False),
-        ("publish.recorded", True),
-        ("publish.named", True),
+        ("copies.synced", False),
+        ("copies.recorded", True),
+        ("copies.named", True),
     ],
 )
 def test_a_cloned_tree_is_there_whole_or_not_at_all(tmp_path: Path, step: str, made: bool) -> None:

@@ -49,7 +49,32 @@ COMMANDS = {
     "status": ("status", "status", "What runs, what boots next, and what happened at the last boots."),
 }
 
+# what ast, ash, snapper and ostree call it (docs/snapshots.md)
+WORDS = {
+    "del": "delete",
+    "rm": "delete",
+    "desc": "describe",
+    "modify": "describe",
+    "chroot": "shell",
+    "clone-branch": "clone ID --beside",
+    "cbranch": "clone ID --beside",
+    "clone-under": "clone ID --under PARENT",
+    "ubranch": "clone ID --under PARENT",
+    "add-branch": "branch",
+    "current": "show booted",
+    "tree-run": "run --tree",
+    "tree-upgrade": "upgrade --tree",
+    "tree-rmpkg": "remove --tree",
+    "tree-sync": "sync",
+    "cleanup": "prune",
+    "gc": "prune",
+    "undeploy": "delete",
+    "fsck": "verify --all",
+    "fixdb": "doctor",
+    "undochange": "rollback",
+}
 
-@click.group(cls=LazyGroup, table=COMMANDS, package=__name__)
+
+@click.group(cls=LazyGroup, table=COMMANDS, package=__name__, words=WORDS)
 def snapshot() -> None:
     """The tree of snapshots: create, run, deploy, roll back."""

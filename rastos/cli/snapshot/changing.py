@@ -173,8 +173,10 @@ def _change_one(
     app: Application, store: Store, number: int, intent: Intent, source: PackageSource, wanted: Wanted
 ) -> None:
     from rastos.errors import UserError
-    from rastos.snapshot import create_session
+    from rastos.snapshot import check_name, create_session
 
+    if wanted.name:
+        check_name(store, wanted.name)
     plan = planned_change(app, store.tree(number), intent, source)
     if wanted.dry_run:
         if wanted.as_json:

@@ -40,6 +40,7 @@ def new(
     from rastos.cli.package.asking import asked
     from rastos.installer import create_root, load_image_profile, plan_root
     from rastos.package import LocalRepository, load_manifest, open_channels
+    from rastos.snapshot import check_name
 
     chosen = load_image_profile(profile, app.config.profile_folders)
     chosen = replace(chosen, kernel=kernel or chosen.kernel)
@@ -47,6 +48,8 @@ def new(
     repository = LocalRepository(app.config.repository)
     channels = open_channels(manifest, cache=app.config.cache, repository=repository)
     with opened_store(app, image, writable=not dry_run, purpose="make a new root") as store:
+        if name:
+            check_name(store, name)
         plan = plan_root(
             store,
             chosen,

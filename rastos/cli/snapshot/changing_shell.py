@@ -55,7 +55,7 @@ def shell(
 
     Example: rastos snapshot shell latest --keep tuning
     """
-    from rastos.snapshot import check_session_name, create_session
+    from rastos.snapshot import check_name, check_session_name, create_session
 
     check_names(options["name"], options["replace"])
     then = then or ("keep" if keep and not app.out.interactive else None)
@@ -64,6 +64,8 @@ def shell(
         raise click.UsageError("Nobody can be asked here how it ends: give --then commit, discard or keep.")
     with opened_store(app, image, writable=True, purpose="a shell in a copy of a snapshot") as store:
         base = store.snapshot(reference)
+        if options["name"]:
+            check_name(store, options["name"])
         if keep:
             check_session_name(store, keep)
         with create_session(store, base.id, "snapshot shell", keep=keep) as session:
@@ -93,6 +95,8 @@ def visit(
     ending = then or _ask(app, session)
     if ending == "commit":
         words = description or _words(session)
+        if not session.record.keep:
+            session.keep(_free_name(session))  # should the commit fail, nobody's work is lost
         made = session.commit(words, name=name, replace_base=replace)
         show_made(app, made, as_json)
     elif ending == "keep":
@@ -114,18 +118,25 @@ def _ask(app: Application, session: Session) -> str:
         changed = session_files(session.store.tree(session.base), session.tree, app.config.cache)
         app.out.say(f"paths changed: {len(changed)}")
     question = "commit it as a snapshot, discard it, or keep the session"
-    return str(click.prompt(question, type=click.Choice(ENDINGS), default="keep", err=True))
+    try:
+        return str(click.prompt(question, type=click.Choice(ENDINGS), default="keep", err=True))
+    except click.Abort:
+        return "keep"  # no answer is no reason to drop it
 
 
 def _keep(app: Application, session: Session) -> None:
-    from rastos.snapshot import kept_sessions
-
     if not session.record.keep:
-        taken = {record.name for record in kept_sessions(session.store)}
-        stem = f"shell-{session.base}"
-        session.keep(next(text for text in (stem, *(f"{stem}-{n}" for n in range(2, 10000))) if text not in taken))
+        session.keep(_free_name(session))
     app.out.print(f"session {session.record.name}, a copy of snapshot {session.base}")
     app.out.say(f"next: rastos snapshot session enter {session.record.name}")
+
+
+def _free_name(session: Session) -> str:
+    from rastos.snapshot import kept_sessions
+
+    taken = {record.name for record in kept_sessions(session.store)}
+    stem = f"shell-{session.base}"
+    return next(text for text in (stem, *(f"{stem}-{n}" for n in range(2, 10000))) if text not in taken)
 
 
 def _words(session: Session) -> str:

@@ -33,7 +33,9 @@ def pending(app: Application, image: Path | None, as_json: bool) -> None:
                 "booted": state.booted,
                 "next": state.next,
                 "fallback": state.fallback,
+                "good": state.good,
                 "pending": list(state.pending),
+                "tried": list(state.tried),
                 "bad": bad,
             }
         )
@@ -42,10 +44,15 @@ def pending(app: Application, image: Path | None, as_json: bool) -> None:
         app.out.print(f"  runs      {_words(state.booted)}")
     app.out.print(f"  next      {_words(state.next)}")
     app.out.print(f"  fallback  {_words(state.fallback)}")
+    app.out.print(f"  good      {_words(state.good)}")
     for item in state.pending:
         how = "boots once" if item.trial else f"{item.tries} tries left" + (f", {item.done} used" if item.done else "")
         app.out.print(
             f"  pending   deployment {item.deployment}: snapshot {item.snapshot}, {how}, {render.age(item.created)}"
+        )
+    for item in state.tried:
+        app.out.print(
+            f"  tried     deployment {item.deployment}: snapshot {item.snapshot}; `rastos snapshot keep` lets it stay"
         )
     for mark in bad:
         app.out.print(f"  bad       snapshot {mark.snapshot}: {mark.why}")

@@ -11,7 +11,7 @@ from rastos.cli.app import Application
 from rastos.cli.options import chosen_image
 
 if TYPE_CHECKING:
-    from rastos.snapshot import Store
+    from rastos.snapshot import Signer, Store
 
 
 @contextmanager
@@ -20,6 +20,16 @@ def opened_store(app: Application, image: Path | None, *, writable: bool, purpos
 
     `purpose` is shown to whoever waits for the lock.
     """
+    with _opened(app, image, writable=writable, purpose=purpose) as store:
+        yield store
+        if writable and app.config.manifests == "always":
+            from rastos.snapshot import record_missing
+
+            record_missing(store, signer_of(app), app.progress)
+
+
+@contextmanager
+def _opened(app: Application, image: Path | None, *, writable: bool, purpose: str) -> Iterator[Store]:
     from rastos.snapshot import Store, booted_deployment, opened_running
 
     if image is None and booted_deployment() is not None:
@@ -47,3 +57,11 @@ def proven(app: Application, image: Path | None, reference: str | None, planned:
     with opened_store(app, chosen, writable=False, purpose="look for a snapshot") as store:
         number = (newest_usable(store) if reference is None else store.snapshot(reference)).id
     prove_deployment(chosen, number, planned, cache=app.config.cache, progress=app.progress)
+
+
+def signer_of(app: Application, key: str = "") -> Signer:
+    """The key that signs what is sent and manifests: the one named, or the setting's."""
+    from rastos.snapshot import Signer
+
+    home = Path(app.config.signing_home).expanduser() if app.config.signing_home else None
+    return Signer(key or app.config.signing_key, home)

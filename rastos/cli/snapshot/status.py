@@ -69,6 +69,8 @@ def _deployment(
 ) -> str:
     name, left = state or ("no entry", None)
     words = {"good": "known good", "bad": "bad: never chosen again", "new": f"on trial, {left} tries left"}
+    if item.trial:  # to boot once, and not to be judged by that
+        words |= {"new": "boots once", "bad": "booted once; `rastos snapshot keep` lets it stay"}
     facts = [words.get(name, "has no boot entry")]
     facts += ["running"] if item.number == booted else []
     facts += ["boots next"] if item.number == following else []

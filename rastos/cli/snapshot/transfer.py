@@ -13,21 +13,13 @@ import click
 
 from rastos.cli.app import Application
 from rastos.cli.options import dry_run_option, image_option, json_option
-from rastos.cli.snapshot.places import opened_store
+from rastos.cli.snapshot.places import opened_store, signer_of
 
 if TYPE_CHECKING:
     from rastos.snapshot import Have, Received, SendPlan, Signer, Store, Trust
 
 SSH = "ssh://"
 SSH_VARIABLES = ("SSH_AUTH_SOCK", "SSH_AGENT_PID")
-
-
-def signer_of(app: Application, key: str) -> Signer:
-    """The key that signs: the option's, or the setting's."""
-    from rastos.snapshot import Signer
-
-    home = Path(app.config.signing_home).expanduser() if app.config.signing_home else None
-    return Signer(key or app.config.signing_key, home)
 
 
 def trust_of(app: Application, keyring: Path | None, unsigned: bool) -> Trust:

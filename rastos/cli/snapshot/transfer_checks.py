@@ -9,8 +9,8 @@ import click
 
 from rastos.cli.app import Application
 from rastos.cli.options import dry_run_option, image_option, json_option
-from rastos.cli.snapshot.places import opened_store
-from rastos.cli.snapshot.transfer import keyring_options, signer_of, trust_of
+from rastos.cli.snapshot.places import opened_store, signer_of
+from rastos.cli.snapshot.transfer import keyring_options, trust_of
 
 if TYPE_CHECKING:
     from rastos.snapshot import SnapshotCheck, Store
@@ -44,7 +44,8 @@ def verify(
 
     Examples: rastos snapshot verify 3; rastos snapshot verify --all --quick; rastos snapshot verify latest --record
     """
-    from rastos.snapshot import check_snapshot, record
+    from rastos.errors import IntegrityError
+    from rastos.snapshot import SnapshotCheck, check_snapshot, record
 
     app: Application = ctx.obj
     if every and references:
@@ -61,7 +62,13 @@ def verify(
                 app.out.print(f"snapshot {item.snapshot}: manifest of {item.paths} paths{signed}, {item.digest[:16]}")
             return
         for number in numbers:
-            checks.append(check_snapshot(store, number, trust, app.progress, quick=quick, cache=app.config.cache))
+            try:
+                check = check_snapshot(store, number, trust, app.progress, quick=quick, cache=app.config.cache)
+            except IntegrityError as error:  # of its manifest
+                if len(numbers) == 1:
+                    raise
+                check = SnapshotCheck(number, "manifest", 0, (), "", (error.what,))
+            checks.append(check)
     if as_json:
         app.out.json(checks)
     else:

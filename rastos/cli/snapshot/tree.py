@@ -40,10 +40,10 @@ def list_(app: Application, search: str, tags: tuple[str, ...], image: Path | No
     if not found and (search or tags):
         app.out.say("no snapshot has that; `rastos snapshot list` shows all")
         return
-    words = {"booted": "running", "next": "next", "good": "good"}
+    words = {"booted": "running", "next": "next", "good": "good", "bad": "failed", "session": "session"}
     rows = []
     for item in found:
-        boots = [words[mark] for mark, number in marks.items() if number == item.id]
+        boots = [words[mark] for mark, numbers in marks.items() if item.id in numbers]
         if not boots and item.id in deployed:
             boots = [f"({deployed[item.id]})"]
         rows.append(
@@ -107,7 +107,7 @@ def _node_json(node: Any, sizes: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     shape = {"children": list(node.children), "deployments": list(node.deployments), "marks": list(node.marks)}
-    return {**node.snapshot.to_json(), **shape, "sizes": asdict(sizes) if sizes else None}
+    return {**node.snapshot.to_json(), **shape, "sizes": {**asdict(sizes), "shared": sizes.shared} if sizes else None}
 
 
 @click.command()
@@ -120,7 +120,7 @@ def show(app: Application, reference: str, image: Path | None, as_json: bool) ->
 
     ID is a number, a name, a tag, the first letters of the uuid, or one of: latest, next, booted, good.
     """
-    from rastos.snapshot import kernels_in, known_sizes, protected
+    from rastos.snapshot import bad_snapshots, kernels_in, known_sizes, protected
 
     with opened_store(app, image, writable=False, purpose="show a snapshot") as store:
         item = store.snapshot(reference)
@@ -130,8 +130,10 @@ def show(app: Application, reference: str, image: Path | None, as_json: bool) ->
         children = [found.id for found in every if found.parent == item.id]
         stays = protected(store, every).get(item.id, "")
         sizes = known_sizes(store, app.config.cache).get(item.id)
+        kernels = kernels_in(store.tree(item.id))
+        bad = bad_snapshots(store).get(item.id)
     if as_json:
-        more = {"deployments": deployments, "children": children, "sizes": sizes, "kernels": kernels}
+        more = {"deployments": deployments, "children": children, "sizes": sizes, "kernels": kernels, "bad": bad}
         app.out.json({**item.to_json(), **more})
         return
     rows: list[tuple[str, object]] = [
@@ -139,8 +141,9 @@ def show(app: Application, reference: str, image: Path | None, as_json: bool) ->
         ("also", ", ".join(found.release for found in kernels if found.release != item.kernel)),
         ("deployments", ", ".join(map(str, deployments)) or "none"),
         ("children", ", ".join(map(str, children))),
-        ("data", f"{render.size(sizes.exclusive)} own of {render.size(sizes.total)}" if sizes else ""),
+        ("data", f"{render.size(sizes.exclusive)} own + {render.size(sizes.shared)} shared" if sizes else ""),
         ("stays", f"it {stays}" if stays else ""),
+        ("bad", bad.why if bad else ""),
     ]
     for name, value in rows:
         if value != "":
@@ -162,6 +165,8 @@ def _described(item: Snapshot) -> list[tuple[str, object]]:
         ("origin", item.origin),
         ("parent", "none" if item.parent is None else item.parent),
         ("created", f"{item.created} ({render.age(item.created)})"),
+        ("succeeds", "" if item.succeeds is None else item.succeeds),
+        ("proven", item.proven),
         ("kernel", item.kernel),
         ("packages", f"{item.packages} (digest {item.package_digest[:16]})"),
         ("asked for", "; ".join(asked)),

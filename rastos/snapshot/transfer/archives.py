@@ -20,6 +20,7 @@ from rastos.progress import Progress
 from ..metadata import Snapshot
 from ..session import create_session
 from ..store import Store
+from ..verify.sealing import require_unchanged
 from .incoming import clean_words
 from .oci import (
     ANNOTATION,
@@ -58,6 +59,7 @@ class Imported:
 def export_oci(store: Store, number: int, target: Path, progress: Progress, *, name: str = "") -> Exported:
     """Write a snapshot as an OCI image layout to a folder that is not there yet. UserError: it is there."""
     snapshot = store.snapshot(number)
+    require_unchanged(store, number)
     _free(target)
     with (
         progress.step(f"Exporting snapshot {number}", unit="bytes") as step,
@@ -83,6 +85,7 @@ def export_oci(store: Store, number: int, target: Path, progress: Progress, *, n
 
 def export_tar(store: Store, number: int, target: Path, progress: Progress) -> Exported:
     """Write a snapshot as a tar archive; compressed as the file's name says: .zst, .gz, or not."""
+    require_unchanged(store, number)
     _free(target)
     with (
         progress.step(f"Exporting snapshot {number}", unit="bytes") as step,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from rastos.errors import ExternalError, HostError, IntegrityError, UserError
+from rastos.errors import ExternalError, HostError, UserError
 from rastos.host import faults, rename_durable, spawn, working_directory
 from rastos.progress import Progress, Step
 
@@ -17,7 +17,7 @@ from .. import subvolume
 from ..metadata import Snapshot
 from ..signing import Signer
 from ..store import Store
-from ..verify.record import recorded_digest
+from ..verify.sealing import recorded_digest, require_unchanged
 from .container import CHUNK, End, Header, Part, Signature, make_chunk, make_header, make_index, write_part
 from .have import Have
 
@@ -46,7 +46,8 @@ def plan_send(
 ) -> SendPlan:
     """Choose a base for each snapshot: the one named, or its nearest relative of those that are there or go before it.
 
-    `have`: what the receiver has; without it the first one goes whole. UserError: the base can't be one.
+    `have`: what the receiver has; without it the first one goes whole. UserError: the base can't be one. IntegrityError: a
+    snapshot was written to after it was recorded.
     """
     known = {item.id: item for item in store.snapshots()}
     chosen = sorted({store.snapshot(reference).id for reference in references})
@@ -58,10 +59,7 @@ def plan_send(
     for number in chosen:
         if number in there:
             continue
-        if not subvolume.is_read_only(store.tree(number)):
-            raise IntegrityError(
-                f"snapshot {number} is not read-only", next_step="look at it: rastos snapshot verify " + str(number)
-            )
+        require_unchanged(store, number)
         on = _named_base(store, base, number) if base is not None and not items else _nearest(known, number, common)
         kept: tuple[str, ...] = ()
         if have is not None:

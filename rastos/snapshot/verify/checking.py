@@ -12,7 +12,8 @@ from rastos.progress import Progress
 
 from ..signing import Trust
 from ..store import Store
-from .record import SnapshotManifest, quick_problems, read_manifest
+from .record import SnapshotManifest, read_manifest
+from .sealing import quick_problems
 
 
 @dataclass(frozen=True, slots=True)

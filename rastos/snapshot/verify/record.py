@@ -1,12 +1,8 @@
 """The manifest of a snapshot: every path with all that counts of it, kept outside the tree it describes.
 
-    snapshots/<id>/manifest.zst      JSON: the snapshot's uuid, the digest over all paths, the paths
-    snapshots/<id>/manifest.zst.sig  detached OpenPGP signature, if a key is set
-    snapshots/<id>/seal.json         which subvolume it was taken from, and the transaction of that one's last change
-
-The seal makes the quick check possible: whatever writes into a subvolume moves its last transaction (btrfs-subvolume(8), show),
-so a read-only one with the sealed values was not written to through the file system. What a disk does by itself is found
-by reading everything.
+snapshots/<id>/manifest.zst      JSON: the snapshot's uuid, the digest over all paths, the paths
+snapshots/<id>/manifest.zst.sig  detached OpenPGP signature, if a key is set
+snapshots/<id>/seal.json         see `sealing`
 """
 
 from __future__ import annotations
@@ -16,22 +12,21 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import zstandard
 
 from rastos.errors import IntegrityError
-from rastos.host import faults, read_json, write_atomic, write_json
+from rastos.host import faults, write_atomic
 from rastos.package import Leaf, digest_of_leaves, exact_manifest
 from rastos.progress import Progress
 
 from .. import subvolume
 from ..signing import Signer
 from ..store import Store
+from .sealing import quick_problems, seal, write_seal
 
 FILE = "manifest.zst"
 SIGNATURE = "manifest.zst.sig"
-SEAL = "seal.json"
 _WHAT = "rastos snapshot manifest"
 _LARGEST = 1 << 30  # bytes of a manifest, unpacked
 
@@ -72,7 +67,7 @@ def record(store: Store, number: int, signer: Signer, progress: Progress) -> Rec
                 next_step="whoever made it so may have changed it; compare: rastos snapshot diff",
             )
         known = _Known(store, number)
-        leaves = exact_manifest(store.tree(number), known=known if known.contents else None)
+        leaves = known.untouched or exact_manifest(store.tree(number), known=known if known.contents else None)
         broken = [leaf.path for leaf in leaves if " unreadable:" in leaf.text]
         if broken:
             raise IntegrityError(
@@ -83,6 +78,12 @@ def record(store: Store, number: int, signer: Signer, progress: Progress) -> Rec
         seal(store, number, made)
         step.outcome = f"{len(leaves)} paths, {known.count} known already" if known.count else f"{len(leaves)} paths"
         return Recorded(number, len(leaves), known.count, made, bool(signer.key))
+
+
+def record_missing(store: Store, signer: Signer, progress: Progress) -> tuple[Recorded, ...]:
+    """Take the manifests that are not there yet, parents before children."""
+    missing = (item.id for item in store.snapshots() if not (store.snapshot_path(item.id) / FILE).is_file())
+    return tuple(record(store, number, signer, progress) for number in missing)
 
 
 def record_received(folder: Path, uuid: str, expected: str) -> bool:
@@ -100,8 +101,7 @@ def record_received(folder: Path, uuid: str, expected: str) -> bool:
         )
     digest = _write(folder, uuid, leaves, Signer())
     subvolume.sync(folder)
-    own = subvolume.identities(folder / "tree")
-    write_json(folder / SEAL, {"subvolume": own.uuid, "changed": own.changed, "manifest": digest})
+    write_seal(folder, digest)
     return True
 
 
@@ -126,44 +126,6 @@ def read_manifest(store: Store, number: int) -> SnapshotManifest | None:
     return found
 
 
-def recorded_digest(store: Store, number: int) -> str:
-    """The digest of a snapshot's manifest; "" where none was taken."""
-    return str(_seal(store, number).get("manifest", ""))
-
-
-def seal(store: Store, number: int, digest: str) -> None:
-    """Note the subvolume as it is now as the one that its manifest describes."""
-    # what the kernel has not written out yet would move the transaction afterwards
-    store.sync()
-    own = subvolume.identities(store.tree(number))
-    write_json(store.snapshot_path(number) / SEAL, {"subvolume": own.uuid, "changed": own.changed, "manifest": digest})
-    faults.reached("record.sealed")
-
-
-def quick_problems(store: Store, number: int) -> tuple[str, ...]:
-    """What tells without reading any file that a snapshot was changed: its property, its subvolume, its last change."""
-    tree = store.tree(number)
-    found = [] if subvolume.is_read_only(tree) else ["its tree is writable"]
-    sealed = _seal(store, number)
-    if sealed:
-        own = subvolume.identities(tree)
-        if own.uuid != sealed.get("subvolume"):
-            found.append("its tree is another subvolume than the one that was recorded")
-        elif own.changed != sealed.get("changed"):
-            found.append("its tree was written to after it was recorded")
-    return tuple(found)
-
-
-def require_unchanged(store: Store, number: int) -> None:
-    """IntegrityError where the quick check finds something."""
-    found = quick_problems(store, number)
-    if found:
-        raise IntegrityError(
-            f"snapshot {number} is not what it was: {'; '.join(found)}",
-            next_step=f"see what changed: rastos snapshot verify {number}; mend it: rastos snapshot repair {number}",
-        )
-
-
 class _Known:
     """Contents that need not be read: the file is the very one an ancestor has, untouched since.
 
@@ -174,6 +136,7 @@ class _Known:
         self.count = 0
         self.contents: dict[str, str] = {}
         self.tree = Path()
+        self.untouched: tuple[Leaf, ...] = ()
         every = {item.id: item for item in store.snapshots()}
         step, seen = every[number].parent, {number}
         while step is not None and step in every and step not in seen:
@@ -181,6 +144,9 @@ class _Known:
                 manifest = read_manifest(store, step)
                 assert manifest is not None
                 self.tree = store.tree(step)
+                own, theirs = subvolume.identities(store.tree(number)), subvolume.identities(self.tree)
+                if (own.parent, own.changed) == (theirs.uuid, theirs.changed):  # made as a copy, and left as it was
+                    self.untouched, self.count = manifest.leaves, len(manifest.leaves)
                 files = (leaf for leaf in manifest.leaves if leaf.text.startswith("file "))
                 self.contents = {leaf.path: leaf.text.split(" ", 4)[3] for leaf in files}
                 return
@@ -219,15 +185,6 @@ def _write(folder: Path, uuid: str, leaves: tuple[Leaf, ...], signer: Signer) ->
 def _signature(place: Path) -> bytes:
     beside = place.with_name(SIGNATURE)
     return beside.read_bytes() if beside.is_file() else b""
-
-
-def _seal(store: Store, number: int) -> dict[str, Any]:
-    place = store.snapshot_path(number) / SEAL
-    try:
-        found = read_json(place) if place.is_file() else {}
-    except IntegrityError:
-        return {"subvolume": "its record is damaged"}
-    return found if isinstance(found, dict) else {}
 
 
 def _damaged(place: Path, why: str) -> IntegrityError:

@@ -23,7 +23,8 @@ from ..signing import Trust
 from ..store import Store
 from .checking import signer_of
 from .making import hard_link_of, make_path, only_attributes, set_attributes
-from .record import SEAL, SnapshotManifest, read_manifest, seal
+from .record import SnapshotManifest, read_manifest
+from .sealing import SEAL, write_seal
 from .sources import Source
 
 
@@ -123,12 +124,12 @@ def replace_tree(store: Store, number: int, build: Callable[[Path], None]) -> No
             if path.is_file() and path.name != SEAL:
                 shutil.copy2(path, building / path.name)
         store.sync()
+        if manifest is not None:
+            write_seal(building, manifest.digest)
         faults.reached("repair.synced")
         exchange(building, home)
         store.sync()
         faults.reached("repair.exchanged")
-        if manifest is not None:
-            seal(store, number, manifest.digest)
     finally:
         _drop(building)
         store.sync()

@@ -102,11 +102,12 @@ def test_rules_of_the_machine_come_before_those_of_packages(tmp_path: Path) -> N
     etc, tree = tmp_path / "etc", tmp_path / "tree"
     (etc / "rastos").mkdir(parents=True)
     (tree / "usr/lib/rastos/etc-policy.d").mkdir(parents=True)
-    (etc / "rastos/etc-policy.toml").write_text('[paths]\n"app/*" = "ours"\n')
+    (etc / "rastos/etc-policy.toml").write_text('[paths]\n"app/*" = "ours"\n"ld.so.cache" = "ours"\n')
     (tree / "usr/lib/rastos/etc-policy.d/a.toml").write_text('[paths]\n"app" = "theirs"\n"other" = "ask"\n')
     policy = read_policy(etc, tree, {"app/named": "theirs"})
-    names = ("app/x", "app/named", "app", "other/deep/y", "machine-id", "fstab")
-    assert [policy.way(name) for name in names] == ["ours", "theirs", "theirs", "ask", "identity", "merge"]
+    names = ("app/x", "app/named", "app", "other/deep/y", "machine-id", "fstab", "ld.so.cache")
+    ways = ["ours", "theirs", "theirs", "ask", "identity", "merge", "ours"]
+    assert [policy.way(name) for name in names] == ways
     for text in ('[paths]\n"x" = "mine"\n', '[paths]\n"../x" = "ours"\n', "[other]\n", "paths = 1\n", "["):
         (etc / "rastos/etc-policy.toml").write_text(text)
         with pytest.raises(UserError):

@@ -11,14 +11,14 @@ from rastos.package import PackageRecord
 from rastos.snapshot.metadata import Intent, Snapshot
 from rastos.snapshot.rebase_files import carry_over, plan_carrying, same
 from rastos.snapshot.recursive import NodeChange, wish
-from rastos.snapshot.session_record import RECORD, SessionRecord, combined, read_record, write_record
+from rastos.snapshot.session_record import RECORD, SessionRecord, read_record, write_record
 
 
 def test_what_was_installed_and_removed_again_is_not_asked_again() -> None:
     first = Intent(("core/strace>=1", "vim"), ("nano",), commands=(("one",),))
-    both = combined(first, Intent(("nano",), ("strace",), True, (("two",),), network=True))
+    both = first.then(Intent(("nano",), ("strace",), True, (("two",),), network=True))
     assert both == Intent(("vim", "nano"), ("strace",), True, (("one",), ("two",)), network=True)
-    assert combined(Intent(), Intent(files=True)).files
+    assert Intent().then(Intent(files=True)).files
 
 
 def test_an_intent_comes_back_as_it_was_written() -> None:
@@ -99,6 +99,19 @@ def test_files_are_carried_over_three_ways(tmp_path: Path) -> None:
     assert (target / "etc/passwd").read_text() == "r:0\nme:1\n_d:9\n"
     assert (target / "opt/x/y").read_text() == "new" and (target / "etc/dropped").read_text() == "2"
     assert plan_carrying(before, after, target, ("etc/a", "etc/gone", "opt/x/y")) == ()
+
+
+def test_a_folder_that_became_a_file_and_the_reverse(tmp_path: Path) -> None:
+    folders = {"etc/d/one": "1", "etc/e/one": "1", "etc/f": "file"}
+    after_files = {"etc/d": "now a file", "etc/e": "now a file", "etc/f/in": "now a folder"}
+    before, after, target = _trees(
+        tmp_path, before=folders, after=after_files, target={**folders, "etc/e/two": "the new parent's"}
+    )
+    plan = plan_carrying(before, after, target, ("etc/d", "etc/d/one", "etc/e", "etc/e/one", "etc/f", "etc/f/in"))
+    assert carry_over(before, after, target, plan) == ("etc/e",)
+    assert (target / "etc/d").read_text() == "now a file" and (target / "etc/f/in").read_text() == "now a folder"
+    assert (target / "etc/e").read_text() == "now a file"
+    assert (target / "etc/e.rastos-new/two").read_text() == "the new parent's"
 
 
 def test_what_leads_out_of_the_target_is_left_alone(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_tree_is_drawn_whole() -> None:
         node(4, 0, "d"),
     ]
     deployments = [Deployment(1, 0, "", "", "6.1", "new"), Deployment(2, 1, "", "", "6.1", "merge")]
-    tree = grow(every, deployments, {"booted": 0, "next": 1, "good": 0})
+    tree = grow(every, deployments, {"booted": (0,), "next": (1,), "good": (0,), "bad": (2,)})
     lines = [line.plain for line in draw_tree(tree, {1: Sizes(3 << 20, 0, 1 << 20)})]
     assert [line[:17].rstrip() for line in lines] == [
         "◉ 0  first",
@@ -32,8 +32,9 @@ def test_tree_is_drawn_whole() -> None:
         "○ 4  d",
     ]
     assert lines[0].endswith("running  last good  deployment 1")
-    assert "+1 ~1" in lines[1] and "1.0 MiB own of 3.0 MiB" in lines[1]
+    assert "+1 ~1" in lines[1] and "1.0 MiB own + 2.0 MiB shared" in lines[1]
     assert lines[1].endswith("boots next  deployment 2")
+    assert lines[2].endswith("failed to boot")
     assert lines[3].endswith("pinned")
     assert "6.1" in lines[0] and not any("6.1" in line for line in lines[1:])
 
@@ -112,3 +113,8 @@ def test_metadata_edited_by_hand_is_not_taken_as_it_is(wrong: dict[str, object])
     assert Snapshot.from_json({**good, "of a later version": 1}).id == 3
     with pytest.raises((TypeError, ValueError, AttributeError)):
         Snapshot.from_json({**good, **wrong})
+
+
+def test_what_is_said_of_a_snapshot_cannot_steer_a_terminal() -> None:
+    value = node(0, None, "red \x1b[31m\nlines\u202e", name="n\x07").to_json()
+    assert (Snapshot.from_json(value).description, Snapshot.from_json(value).name) == ("red [31mlines", "n")
