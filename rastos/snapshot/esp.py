@@ -10,12 +10,13 @@ from typing import Protocol
 from rastos.errors import ExternalError, HostError
 from rastos.host import run, sync_directory, working_directory, write_atomic
 
+from .bootentry import ENTRIES, KERNELS
+
 # Growing a folder of FAT and making one are not one write: what is torn there takes the whole folder away. So the folders
 # are made wide, and some are kept in store, while nothing boots from them yet (docs/commit-protocol.md).
 SPARE = ".spare-"
 SPARES = 24
-WIDE = ("/rastos", "/loader/entries")
-FILLER = 12  # files with the longest of names: 21 slots of 32 bytes each
+FILLERS = 30  # files with names of 6 slots of 32 bytes, made and removed
 ENVIRONMENT = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"}
 
 
@@ -115,7 +116,7 @@ class MountedEsp:
         return found.f_blocks * found.f_frsize
 
     def prepare(self) -> None:
-        for folder in WIDE:
+        for folder in (KERNELS, ENTRIES):
             self._at(folder).mkdir(parents=True, exist_ok=True)
 
 
@@ -249,15 +250,15 @@ class MtoolsEsp:
         self._tree()[new] = True
 
     def prepare(self) -> None:
-        for folder in WIDE:
+        spares = [self._spare(number) for number in range(SPARES)]
+        names = [f"{number}{'x' * 60}" for number in range(10, 10 + FILLERS)]
+        for folder in (KERNELS, ENTRIES):
             self._make_folders(folder)
-            names = [f"{number:03d}".ljust(250, "x") for number in range(FILLER)]
-            with working_directory(Path("/tmp"), "rastos-esp") as place:
-                for name in names:
-                    (place / name).touch()
-                self._mtools("mcopy", *(place / name for name in names), f"::{folder}/")
-            self._mtools("mdel", *(f"::{folder}/{name}" for name in names))
-        spares = [f"{WIDE[0]}/{SPARE}{number:02d}" for number in range(SPARES)]
+        with working_directory(Path("/tmp"), "rastos-esp") as place:
+            for name in names:
+                (place / name).touch()
+            self._mtools("mcopy", *(place / name for name in names), f"::{ENTRIES}")
+        self._mtools("mdel", *(f"::{ENTRIES}/{name}" for name in names))
         self._mtools("mmd", *(f"::{path}" for path in spares))
         self._forget()
         self._sync()
@@ -271,7 +272,7 @@ class MtoolsEsp:
             return
         if not self._tree()[path]:
             self._remove_file(path)
-        elif path.rpartition("/")[0] != WIDE[0] or any(self._tree()[f"{path}/{name}"] for name in self.list(path)):
+        elif path.rpartition("/")[0] != KERNELS or any(self._tree()[f"{path}/{name}"] for name in self.list(path)):
             self._mtools("mdeltree", f"::{path}")
             self._forget()
         else:
@@ -297,9 +298,12 @@ class MtoolsEsp:
             for path in files:
                 del self._tree()[path]
                 self._small.pop(path, None)
-        taken = {path.rpartition("/")[2] for path in self._tree()}
-        name = next(f"{SPARE}{number:02d}" for number in range(1000) if f"{SPARE}{number:02d}" not in taken)
-        self._rename_empty(folder, f"{WIDE[0]}/{name}")
+        self._rename_empty(folder, next(filter(lambda path: path not in self._tree(), map(self._spare, range(1000)))))
+
+    @staticmethod
+    def _spare(number: int) -> str:
+        """As long as the name that it gets, so that this fits in its place."""
+        return f"{KERNELS}/{SPARE}{number:03d}-folder"
 
     def free(self) -> int:
         text = self._mtools("mdir", "::/", empty=True)

@@ -6,20 +6,18 @@ step of a command is stopped in one way, taken in turn; `make test-faults` tries
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rastos.host import faults
 from rastos.snapshot import examine
 from tests.conftest import ROOT, need
+from tests.faults.commands import command
 from tests.faults.disk import layout, make_disk, opened
 from tests.faults.fat import FatReader
 from tests.faults.replay import copy_sparse
@@ -31,7 +29,6 @@ WORK = r"""
 #include <stdio.h>
 int main(void) { FILE *f = fopen("/etc/worked", "a"); return !f || fputs("worked\n", f) < 0 || fclose(f); }
 """
-MANIFEST = 'schema = 1\n[sets.base]\npackages = []\n'
 KINDS = {"kill": "", "error": "injected failure", "enospc": "the disk is full", "eio": "Input/output error"}
 reached: dict[str, tuple[str, ...]] = {}
 
@@ -46,49 +43,6 @@ def prepared() -> Iterator[Path]:
         subprocess.run(["gcc", "-static", "-O", "-o", folder / "work", folder / "work.c"], check=True)
         make_disk(folder / "disk.raw", program=folder / "work")
         yield folder
-
-
-def command(disk: Path, words: tuple[str, ...], fault: str = "", trace: Path | None = None) -> tuple[int, str]:
-    """Run `rastos snapshot WORDS` in a forked process: what is imported already needn't be again. Status and output."""
-    said = disk.with_name("said")
-    child = os.fork()
-    if child == 0:
-        _as_rastos(disk, [word.replace("FOLDER", str(disk.parent)) for word in words], said, fault, trace)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return status, said.read_text()
-
-
-def _as_rastos(disk: Path, words: list[str], said: Path, fault: str, trace: Path | None) -> None:
-    status = 70
-    try:
-        with said.open("w") as stream:
-            for number in (1, 2):
-                os.dup2(stream.fileno(), number)
-        sys.stdin, sys.stdout, sys.stderr = open(os.devnull), open(1, "w", closefd=False), open(2, "w", closefd=False)
-        os.chdir(disk.parent)
-        os.environ.update(RASTOS_FAULT=fault, RASTOS_CACHE=str(disk.parent / "cache"))
-        if trace is not None:
-            with trace.open("w", buffering=1) as steps:
-                faults.reached = lambda step: print(step, file=steps)  # type: ignore[assignment]
-                status = _main(words, disk)
-        else:
-            status = _main(words, disk)
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(status)
-
-
-def _main(words: list[str], disk: Path) -> int:
-    from rastos.__main__ import main
-
-    place = words.index("--") if "--" in words else len(words)
-    sys.argv = ["rastos", "snapshot", *words[:place], "--image", str(disk), *words[place:]]
-    try:
-        code = main()  # type: ignore[func-returns-value]
-    except SystemExit as end:
-        code = end.code  # type: ignore[assignment]
-    return code if isinstance(code, int) else 0 if code is None else 1
 
 
 def _check(disk: Path, verb: Verb, *, recovered: bool) -> None:
@@ -108,7 +62,6 @@ def _check(disk: Path, verb: Verb, *, recovered: bool) -> None:
 def test_stopped_at_every_step(prepared: Path, name: str) -> None:
     verb = VERBS[name]
     with tempfile.TemporaryDirectory(prefix="rastos-faults-", dir="/dev/shm") as place:
-        Path(place, "packages.toml").write_text(MANIFEST)
         base, disk, trace = (Path(place, part) for part in ("base.raw", "disk.raw", "steps"))
         copy_sparse(prepared / "disk.raw", base)
         for words in verb.before:

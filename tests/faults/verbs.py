@@ -9,7 +9,10 @@ Words = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`words` after `rastos snapshot`; `before`: commands that are run first. FOLDER: a folder for files."""
+    """`words` after `rastos snapshot`; `before`: commands that are run first. FOLDER: a folder for files.
+
+    `keeps_session`: stopped half-way it leaves a session on purpose, to go on with.
+    """
 
     words: Words
     before: tuple[Words, ...] = ()
@@ -32,12 +35,12 @@ VERBS = {
     "unpin": Verb(("unpin", "2"), before=(("pin", "2"),)),
     "run": Verb(("run", "2", "--", "/usr/bin/work")),
     "run --keep": Verb(_KEPT, keeps_session=True),
-    "run --tree": Verb(("run", "2", "--tree", "--", "/usr/bin/work")),
+    "run --tree": Verb(("run", "2", "--tree", "--", "/usr/bin/work"), keeps_session=True),
     "session commit": Verb(("session", "commit", "mine"), before=(_KEPT,), keeps_session=True),
     "session discard": Verb(("session", "discard", "mine"), before=(_KEPT,), keeps_session=True),
     "session run": Verb(("session", "run", "mine", "--", "/usr/bin/work"), before=(_KEPT,), keeps_session=True),
-    "rebase": Verb(("rebase", "3", "--onto", "1", "--files")),
-    "sync": Verb(("sync", "5", "--from", "2", "--files"), before=(("create", "2"),)),
+    "rebase": Verb(("rebase", "3", "--onto", "1", "--files"), keeps_session=True),
+    "sync": Verb(("sync", "5", "--from", "2", "--files"), before=(("create", "2"),), keeps_session=True),
     "deploy": Verb(("deploy", "4")),
     "rollback": Verb(("rollback", "1", "--etc", "old")),
     "cancel": Verb(("cancel",)),
