@@ -56,11 +56,11 @@ VERBS = {
 }
 # they go the same way through the same steps
 SAME_AS = {
-    "install": "run: packages are a step of the same session (tests/system/test_session_packages.py)",
-    "remove": "run: packages are a step of the same session (tests/system/test_session_packages.py)",
-    "upgrade": "run: packages are a step of the same session (tests/system/test_session_packages.py)",
-    "new": "run: a session on an empty tree (tests/system/test_session_packages.py)",
-    "shell": "run: the program is a shell (tests/system/test_session_shell.py)",
+    "install": "run: packages are a step of the same session (tests/system/test_sessions.py)",
+    "remove": "run: packages are a step of the same session (tests/system/test_sessions.py)",
+    "upgrade": "run: packages are a step of the same session (tests/system/test_sessions.py)",
+    "new": "run: a session on an empty tree (tests/system/test_sessions.py)",
+    "shell": "run: the program is a shell (tests/system/test_sessions.py)",
     "session enter": "session run: the program is a shell",
     "etc resolve": "etc push: one change of files of /etc (tests/system/test_snapshot_faults.py, etc)",
     "repair": "needs a damaged snapshot (tests/system/test_snapshot_verify.py)",
