@@ -103,8 +103,12 @@ class MountedEsp:
             for name in os.listdir(place):
                 self.remove(f"{path}/{name}")
             place.rmdir()
-        else:
-            place.unlink(missing_ok=True)
+        elif place.exists():
+            # name and clusters are not freed in one write: first it gets a name that nothing starts from
+            hidden = place if place.name.endswith(".new") else place.with_name(place.name + ".new")
+            os.rename(place, hidden)
+            sync_directory(place.parent)
+            hidden.unlink()
         sync_directory(place.parent)
 
     def free(self) -> int:
