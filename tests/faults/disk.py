@@ -35,6 +35,12 @@ from rastos.snapshot import *
 from rastos.snapshot.esp import MtoolsEsp
 from tests.system.storehouse import child
 from tests.faults.disk import changed, newest
+from tests.faults.recording import mark
+fsync = MtoolsEsp._sync
+def marked_fsync(esp):
+    mark(esp.file)
+    fsync(esp)
+MtoolsEsp._sync = marked_fsync
 {before}
 with open_image(Path(sys.argv[1]), writable=True, purpose="test") as opened:
     store = Store.open(opened.top, opened.esp, writable=True)

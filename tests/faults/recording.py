@@ -21,6 +21,7 @@ SECTOR = 512
 MAGIC = 0x6A736677736872
 FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
 _SUPER, _ENTRY = struct.Struct("<QQQI"), struct.Struct("<QQQQ")
+MARK_PLACE = 512 << 10  # before the first partition
 LOG_ROOM = 4 << 30  # sparse
 
 
@@ -86,8 +87,19 @@ def recorded(disk: Path, log: Path) -> Iterator[Path]:
         yield shown
 
 
-def read_log(log: Path) -> Recording:
-    """The log so far. A discard is read as zeros: what a disk may make of it at worst."""
+def mark(disk: Path) -> None:
+    """Write to a place of the disk that belongs to no partition: a flush right after this was asked for by an fsync."""
+    with disk.open("r+b", buffering=0) as stream:
+        stream.seek(MARK_PLACE)
+        stream.write(b"fsync".ljust(SECTOR, b"."))
+
+
+def read_log(log: Path, *, marked: tuple[int, int] = (0, 0)) -> Recording:
+    """The log so far. A discard is read as zeros: what a disk may make of it at worst.
+
+    QEMU flushes at every close of the file too, which a plain file doesn't: after a write between the bytes `marked` (the ESP, on
+    which mtools opens and closes) only a flush with a mark counts.
+    """
     epochs: list[tuple[Write, ...]] = []
     now: list[Write] = []
     with log.open("rb") as stream:
@@ -108,7 +120,7 @@ def read_log(log: Path) -> Recording:
                 stream.seek(position)
                 now.append(Write(sector * SECTOR, stream.read(count * SECTOR)))
                 position += count * SECTOR
-            if flags & FLUSH:
+            if flags & FLUSH and not (now and marked[0] <= now[-1].offset < marked[1]):
                 epochs.append(tuple(now))
                 now = []
             assert not flags & FUA, "the loop device turns FUA into a write and a flush"

@@ -62,11 +62,15 @@ def record(disk: Path, name: str, operation: str, *, before: str = "") -> Record
     base = disk.with_name(f"{name}-base.raw")
     copy_sparse(disk, base)
     log = disk.with_name(f"{name}.log")
-    earlier, old = look(disk), boots_next(disk)
+    seen = disk.with_name("seen.raw")  # looking mounts it, which may already change it
+    copy_sparse(disk, seen)
+    earlier, old = look(seen), boots_next(seen)
+    seen.unlink()
     with recorded(disk, log) as shown:
         operate(shown, operation, before=before)
     shown.unlink()
-    recording = read_log(log)
+    esp = layout().esp
+    recording = read_log(log, marked=(esp.start, esp.start + esp.size))
     log.unlink()
     later = look(disk)
     expected = Expected({**earlier.trees, **later.trees}, {**earlier.etcs, **later.etcs}, (old, boots_next(disk)))
