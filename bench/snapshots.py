@@ -38,9 +38,10 @@ def row(name: str, ours: float, theirs: float | None, aim: str, *, met: bool) ->
 @contextmanager
 def small_image(folder: Path) -> Iterator[Path]:
     """An image with five small snapshots and their deployments, as the fault tests have it."""
-    from tests.faults.disk import make_disk
+    from tests.faults import disk
 
-    make_disk(folder / "disk.raw")
+    disk.DISK_SIZE = 2 << 30  # metadata of 10,000 subvolumes: some 600 MiB
+    disk.make_disk(folder / "disk.raw")
     yield folder / "disk.raw"
 
 
