@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
 os.environ.setdefault("RASTOS_CACHE", str(ROOT / ".rastos/cache"))
 os.environ.setdefault("RASTOS_STATE", str(ROOT / ".rastos/state"))
 RASTOS = [sys.executable, "-m", "rastos"]
@@ -145,60 +146,10 @@ def bench_image(folder: Path) -> Path:
     return image
 
 
-def bench_snapshots(image: Path, folder: Path) -> None:
-    """Inside one opened image, against the bare btrfs commands; and the whole commands."""
-    from rastos.host import run
-    from rastos.installer import open_image
-    from rastos.progress import Progress
-    from rastos.snapshot import Store, create_snapshot, deploy, plan_deploy, plan_rollback
-
-    with open_image(image, writable=True, purpose="bench") as opened:
-        store = Store.open(opened.top, opened.esp, writable=True)
-        count = iter(range(1000))
-
-        def timed(work: Callable[[], object]) -> float:
-            began = time.monotonic()
-            work()
-            return time.monotonic() - began
-
-        def bare() -> None:
-            target = opened.top / f"bare-{next(count)}"
-            run(["btrfs", "subvolume", "snapshot", "-r", store.tree(0), target])
-            run(["btrfs", "filesystem", "sync", opened.top])
-
-        a, b, ratio = pair(lambda: timed(lambda: create_snapshot(store, 0, "bench")), lambda: timed(bare), 7)
-        show("snapshot create / btrfs snapshot + sync", a, b, ratio, "< 0.25 s")
-
-        def deployed() -> None:
-            deploy(store, plan_deploy(store, store.snapshots()[-1].id), Progress())
-
-        def rolled_back() -> None:
-            deploy(store, plan_rollback(store, 0), Progress())
-
-        a, b, ratio = pair(lambda: timed(deployed), lambda: timed(bare), 5)
-        show("deploy / btrfs snapshot + sync", a, b, ratio, "< 2 s")
-        a, b, ratio = pair(lambda: timed(rolled_back), lambda: timed(bare), 5)
-        show("rollback / btrfs snapshot + sync", a, b, ratio, "< 2 s")
-    show(
-        "rastos snapshot create, whole command",
-        command(*RASTOS, "snapshot", "create", "--image", image),
-        None,
-        None,
-        "-",
-    )
-    show(
-        "rastos snapshot deploy, whole command",
-        command(*RASTOS, "snapshot", "deploy", "--image", image),
-        None,
-        None,
-        "< 2 s",
-    )
-    words = [*RASTOS, "snapshot", "rollback", "--image", image]
-    show("rastos snapshot rollback, whole command", command(*words), None, None, "< 2 s")
-
-
 def main() -> None:
     """Run everything; needs root, the ci kernel and the network once."""
+    from bench.snapshots import bench_snapshots
+
     print(f"{'what':<44} {'rastos':>10} {'peer':>10} {'ratio':>7}")
     bench_help()
     command(*RASTOS, "kernel", "build", "--profile", "ci")
@@ -206,7 +157,8 @@ def main() -> None:
         folder = Path(name)
         bench_plans(folder)
         bench_install(folder)
-        bench_snapshots(bench_image(folder), folder)
+        bench_image(folder)
+        bench_snapshots(folder)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def unmet(reason: str) -> None:
 @pytest.fixture(autouse=True)
 def _root_where_needed(request: pytest.FixtureRequest) -> None:
     folder = request.path.relative_to(Path(__file__).parent).parts[0]
-    if folder in ("system", "boot") and os.geteuid() != 0:
+    if folder in ("system", "boot", "faults") and os.geteuid() != 0:
         unmet("run as root: these tests mount file systems and boot machines")
 
 

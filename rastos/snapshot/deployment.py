@@ -249,6 +249,7 @@ def deploy(
         store.set_unified(plan.unified)
         collect(store, keep_kernels=kernels_wanted(store))
         faults.reached("deploy.collected")
+        store.sync()  # what was given up is gone for good before the journal forgets it
         intent.close()
         step.outcome = f"deployment {number} boots next" + (", once" if plan.trial else "")
         if plan.merge.conflicts:

@@ -10,6 +10,13 @@ from typing import Protocol
 from rastos.errors import ExternalError, HostError
 from rastos.host import run, sync_directory, working_directory, write_atomic
 
+from .bootentry import ENTRIES, KERNELS
+
+# Growing a folder of FAT and making one are not one write: what is torn there takes the whole folder away. So the folders
+# are made wide, and some are kept in store, while nothing boots from them yet (docs/commit-protocol.md).
+SPARE = ".spare-"
+SPARES = 24
+FILLERS = 30  # files with names of 6 slots of 32 bytes, made and removed
 ENVIRONMENT = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"}
 
 
@@ -46,6 +53,9 @@ class Esp(Protocol):
     def size(self) -> int:
         """The partition's size in bytes."""
 
+    def prepare(self) -> None:
+        """Lay out the folders, before anything boots from them."""
+
 
 class MountedEsp:
     """The ESP of a running system, mounted at a folder."""
@@ -58,7 +68,7 @@ class MountedEsp:
 
     def list(self, directory: str) -> list[str]:
         place = self._at(directory)
-        return sorted(os.listdir(place)) if place.is_dir() else []
+        return sorted(name for name in os.listdir(place) if not name.startswith(SPARE)) if place.is_dir() else []
 
     def read(self, path: str) -> bytes:
         return self._at(path).read_bytes()
@@ -93,8 +103,12 @@ class MountedEsp:
             for name in os.listdir(place):
                 self.remove(f"{path}/{name}")
             place.rmdir()
-        else:
-            place.unlink(missing_ok=True)
+        elif place.exists():
+            # name and clusters are not freed in one write: first it gets a name that nothing starts from
+            hidden = place if place.name.endswith(".new") else place.with_name(place.name + ".new")
+            os.rename(place, hidden)
+            sync_directory(place.parent)
+            hidden.unlink()
         sync_directory(place.parent)
 
     def free(self) -> int:
@@ -104,6 +118,10 @@ class MountedEsp:
     def size(self) -> int:
         found = os.statvfs(self.directory)
         return found.f_blocks * found.f_frsize
+
+    def prepare(self) -> None:
+        for folder in (KERNELS, ENTRIES):
+            self._at(folder).mkdir(parents=True, exist_ok=True)
 
 
 class MtoolsEsp:
@@ -159,9 +177,8 @@ class MtoolsEsp:
 
     def list(self, directory: str) -> list[str]:
         lead = directory.rstrip("/") + "/"
-        return sorted(
-            path.removeprefix(lead) for path in self._tree() if path.startswith(lead) and "/" not in path[len(lead) :]
-        )
+        names = (path[len(lead) :] for path in self._tree() if path.startswith(lead))
+        return sorted(name for name in names if "/" not in name and not name.startswith(SPARE))
 
     def read(self, path: str) -> bytes:
         if path not in self._small:
@@ -222,9 +239,33 @@ class MtoolsEsp:
         have = ""
         for part in folder.strip("/").split("/"):
             have += f"/{part}"
-            if part and not self.exists(have):
+            if not part or self.exists(have):
+                continue
+            spare = next((path for path in self._tree() if path.rpartition("/")[2].startswith(SPARE)), None)
+            if spare is not None and spare.rpartition("/")[0] == have.rpartition("/")[0]:
+                self._rename_empty(spare, have)
+            else:
                 self._mtools("mmd", f"::{have}")
                 self._tree()[have] = True
+
+    def _rename_empty(self, old: str, new: str) -> None:
+        self._mtools("mren", f"::{old}", f"::{new}")
+        del self._tree()[old]
+        self._tree()[new] = True
+
+    def prepare(self) -> None:
+        spares = [self._spare(number) for number in range(SPARES)]
+        names = [f"{number}{'x' * 60}" for number in range(10, 10 + FILLERS)]
+        for folder in (KERNELS, ENTRIES):
+            self._make_folders(folder)
+        with working_directory(Path("/tmp"), "rastos-esp") as place:
+            for name in names:
+                (place / name).touch()
+            self._mtools("mcopy", *(place / name for name in names), f"::{ENTRIES}")
+        self._mtools("mdel", *(f"::{ENTRIES}/{name}" for name in names))
+        self._mtools("mmd", *(f"::{path}" for path in spares))
+        self._forget()
+        self._sync()
 
     def rename(self, old: str, new: str) -> None:
         self._move(old, new)
@@ -233,14 +274,40 @@ class MtoolsEsp:
     def remove(self, path: str) -> None:
         if not self.exists(path):
             return
-        folder = self._tree()[path]
-        self._mtools("mdeltree" if folder else "mdel", f"::{path}")
-        if folder:
+        if not self._tree()[path]:
+            self._remove_file(path)
+        elif path.rpartition("/")[0] != KERNELS or any(self._tree()[f"{path}/{name}"] for name in self.list(path)):
+            self._mtools("mdeltree", f"::{path}")
             self._forget()
         else:
-            del self._tree()[path]
-            self._small.pop(path, None)
+            self._empty(path)
         self._sync()
+
+    def _remove_file(self, path: str) -> None:
+        """Name and clusters are not freed in one write: first it gets a name that nothing starts from."""
+        hidden = path if path.endswith(".new") else f"{path}.new"
+        if hidden != path:
+            self._move(path, hidden)
+            self._sync()
+        self._mtools("mdel", f"::{hidden}")
+        self._tree().pop(hidden, None)
+        self._small.pop(hidden, None)
+
+    def _empty(self, folder: str) -> None:
+        """A folder of a kernel becomes a spare one."""
+        files = [f"{folder}/{name}" for name in self.list(folder)]
+        if files:
+            self._mtools("mdel", *(f"::{path}" for path in files))
+            self._sync()
+            for path in files:
+                del self._tree()[path]
+                self._small.pop(path, None)
+        self._rename_empty(folder, next(filter(lambda path: path not in self._tree(), map(self._spare, range(1000)))))
+
+    @staticmethod
+    def _spare(number: int) -> str:
+        """As long as the name that it gets, so that this fits in its place."""
+        return f"{KERNELS}/{SPARE}{number:03d}-folder"
 
     def free(self) -> int:
         text = self._mtools("mdir", "::/", empty=True)

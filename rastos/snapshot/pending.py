@@ -121,6 +121,7 @@ def cancel(store: Store, plan: CancelPlan) -> None:
         faults.reached("cancel.dropped")
     collect(store, keep_kernels=kernels_wanted(store))
     faults.reached("cancel.collected")
+    store.sync()  # what was given up is gone for good before the journal forgets it
     intent.close()
 
 
@@ -165,5 +166,6 @@ def keep(store: Store, plan: KeepPlan) -> Deployment:
     write_json(store.deployment_path(number) / "deployment.json", made.to_json())
     faults.reached("keep.recorded")
     collect(store, keep_kernels=kernels_wanted(store))
+    store.sync()  # what was given up is gone for good before the journal forgets it
     intent.close()
     return made

@@ -38,6 +38,7 @@ def recover(store: Store) -> None:
             _drop_half_files(store, intent.detail)
     if intents:
         collect(store, keep_kernels=kernels_wanted(store))
+        store.sync()
         for intent in intents:
             intent.close()
 

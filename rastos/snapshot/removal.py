@@ -97,6 +97,7 @@ def delete(store: Store, plan: DeletePlan) -> None:
     )
     faults.reached("delete.journaled")
     _carry_out(store, plan.snapshots, plan.deployments, plan.moved)
+    store.sync()  # what was given up is gone for good before the journal forgets it
     intent.close()
 
 

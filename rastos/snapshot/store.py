@@ -55,6 +55,7 @@ class Store:
             "next_snapshot": 0,
             "next_deployment": 1,
         }
+        esp.prepare()
         write_json(top / FILE, info)
         keep_copy(top, info)
         return cls(top, esp, info)
