@@ -66,5 +66,5 @@ SAME_AS = {
     "repair": "needs a damaged snapshot (tests/system/test_snapshot_verify.py)",
 }
 READING = {
-    "list", "tree", "show", "diff", "log", "pending", "session list", "etc diff", "etc status", "send", "export", "status"
+    "list", "tree", "show", "diff", "log", "pending", "session list", "etc diff", "etc status", "send", "export", "state", "status"
 }  # fmt: skip
