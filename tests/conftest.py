@@ -50,3 +50,11 @@ def _no_agent_outlives_the_tests(tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 pytest_plugins = ["tests.micro_kernel"]  # the fixture micro_kernel
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a kernel compiled for it alone belongs to the long run."""
+    for item in items:
+        if "micro_kernel" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.long)

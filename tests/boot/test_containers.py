@@ -91,6 +91,7 @@ BREAK: dict[str, tuple[tuple[str, str], str]] = {
 }
 
 
+@pytest.mark.long
 def test_every_check_can_fail(rastos: Rastos, image: Path) -> None:
     """Each in a guest where only what it is about was broken: one that holds all the same proves nothing."""
     from rastos.errors import ExternalError

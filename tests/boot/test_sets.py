@@ -59,6 +59,12 @@ NEEDS_MORE = ("nft ", 'test "$(systemctl is-active greetd)"')  # than the ci ker
 CHECKS = {"server": SERVER, "desktop": DESKTOP, "builder": BUILDER}
 
 
+# the container set has all of the server set in it; the others are as large as they are unlike it
+PROFILES = [
+    pytest.param(name, marks=[pytest.mark.long] if name in ("builder", "desktop") else []) for name in sorted(CHECKS)
+]
+
+
 @pytest.fixture(scope="module")
 def kernel(ci_kernel: dict[str, Any]) -> str:
     """The container kernel if it is built already (that takes long), else the one of ci, which has neither packet filter nor terminals."""
@@ -81,7 +87,7 @@ def made(rastos: Rastos, kernel: str, tmp_path_factory: pytest.TempPathFactory) 
     return image
 
 
-@pytest.mark.parametrize("profile", sorted(CHECKS))
+@pytest.mark.parametrize("profile", PROFILES)
 def test_set_boots_clean_and_works(rastos: Rastos, made: Made, kernel: str, profile: str) -> None:
     image = made(profile)
     checks = CHECKS[profile]
@@ -93,7 +99,7 @@ def test_set_boots_clean_and_works(rastos: Rastos, made: Made, kernel: str, prof
     assert "system is running, no failed units" in {check["name"] for check in report["checks"]}
 
 
-@pytest.mark.parametrize("profile", sorted(CHECKS))
+@pytest.mark.parametrize("profile", PROFILES)
 def test_every_package_of_the_set_is_configured(rastos: Rastos, made: Made, profile: str) -> None:
     """dpkg's own view of the tree: everything installed, nothing half done."""
     image = made(profile)
