@@ -24,6 +24,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_a_kernel_is_measured_kept_and_compared(rastos: Rastos, ci_image: Path, state: Path) -> None:
     before = leftovers()
     words = ("kernel", "bench", ci_image, "--runs", "1", "--json")

@@ -32,6 +32,8 @@ def _entries(rastos: Rastos, image: Path) -> dict[int, tuple[str, int | None]]:
     return {entry["deployment"]: (entry["state"], entry["tries_left"]) for entry in found}
 
 
+# test_running_system.py has the same from inside, in every run
+@pytest.mark.long
 def test_falls_back_by_itself(rastos: Rastos, image: Path) -> None:
     at = ("--image", image)
     state = "cat /etc/rastos/deployment.json; systemctl is-system-running || true"

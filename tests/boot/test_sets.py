@@ -59,10 +59,8 @@ NEEDS_MORE = ("nft ", 'test "$(systemctl is-active greetd)"')  # than the ci ker
 CHECKS = {"server": SERVER, "desktop": DESKTOP, "builder": BUILDER}
 
 
-# the container set has all of the server set in it; the others are as large as they are unlike it
-PROFILES = [
-    pytest.param(name, marks=[pytest.mark.long] if name in ("builder", "desktop") else []) for name in sorted(CHECKS)
-]
+# every run has the server set; test_containers.py boots the container set
+PROFILES = [pytest.param(name, marks=[pytest.mark.long] if name != "server" else []) for name in sorted(CHECKS)]
 
 
 @pytest.fixture(scope="module")
