@@ -78,20 +78,12 @@ def boot(
 
 
 def _shell(app: Application, key: Path, port: int) -> int:
-    """A person's shell: ssh gets our own terminal, which programs started by the host layer don't."""
-    import os
+    """A person's shell by SSH; its status."""
+    from rastos.host import converse
 
     options = ["StrictHostKeyChecking=no", f"UserKnownHostsFile={key}.hosts", "LogLevel=ERROR"]
-    argv = [
-        "ssh",
-        "-i",
-        str(key),
-        "-p",
-        str(port),
-        *(word for option in options for word in ("-o", option)),
-        "root@127.0.0.1",
-    ]
-    return os.spawnvp(os.P_WAIT, argv[0], argv)
+    words = [word for option in options for word in ("-o", option)]
+    return converse(["ssh", "-i", key, "-p", str(port), *words, "root@127.0.0.1"], check=False)
 
 
 @click.command()

@@ -34,16 +34,6 @@ def image_option(function: F) -> F:
     )(function)
 
 
-def root_option(function: F) -> F:
-    """--root DIR: the tree to work on."""
-    return click.option(
-        "--root",
-        type=click.Path(path_type=Path, file_okay=False),
-        required=True,
-        help="The root folder of the tree to work on.",
-    )(function)
-
-
 def secure_boot_options(function: F) -> F:
     """--secure-boot-key and --secure-boot-cert: what signs EFI programs; see `secure_boot_pair`."""
     for name, help_ in (

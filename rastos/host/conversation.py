@@ -13,11 +13,17 @@ from rastos.host.run import _open
 
 
 def converse(
-    argv: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, what: str = ""
-) -> None:
-    """Run a program on our own terminal, to its end. Ctrl-C is the program's; the terminal is as before afterwards.
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    what: str = "",
+    check: bool = True,
+) -> int:
+    """Run a program on our own terminal, to its end; its status. Ctrl-C is its own; the terminal is as before afterwards.
 
-    `what` completes "could not …" in the error. Raises ExternalError where it ends badly, HostError where it is missing.
+    `what` completes "could not …" in the error. Raises ExternalError where it ends badly (not without `check`), HostError
+    where it is missing.
     """
     before = termios.tcgetattr(0) if os.isatty(0) else None
     # a handler and not SIG_IGN, which the program would inherit
@@ -35,7 +41,7 @@ def converse(
         signal.signal(signal.SIGINT, interrupt)
         if before is not None:
             termios.tcsetattr(0, termios.TCSADRAIN, before)
-    if status != 0:
+    if status != 0 and check:
         name = Path(argv[0]).name
         raise ExternalError(
             f"could not {what}: {name} ended with status {status}" if what else f"{name} ended with status {status}",
@@ -43,3 +49,4 @@ def converse(
             argv=[str(word) for word in argv],
             status=status,
         )
+    return status

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .plan import BuildPlan, plan_build
     from .profile import Expected, KernelProfile, MayDrop, Meant, load_profile, profiles
     from .resolve import ResolvedConfig, explained, resolve_config
-    from .secureboot import SecureBootKey, read_secure_boot_key, sign_efi, verify_efi
+    from .secureboot import SecureBootKey, read_secure_boot_key, sign_efi
     from .signing import SigningKey, known_module_key, module_key
     from .sources import (
         MIRROR,
@@ -143,7 +143,6 @@ _HOMES = {
         "SecureBootKey",
         "read_secure_boot_key",
         "sign_efi",
-        "verify_efi",
     ),
     "signing": (
         "SigningKey",
@@ -273,7 +272,6 @@ __all__ = [
     "sign_efi",
     "tally",
     "trust_keys",
-    "verify_efi",
     "vmlinuz_of",
     "who_asked",
     "write_initramfs",

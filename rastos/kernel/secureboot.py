@@ -73,8 +73,3 @@ def sign_efi(path: Path, key: SecureBootKey) -> None:
         rename_durable(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def verify_efi(path: Path, certificate: Path) -> bool:
-    """Whether a program bears a signature that this certificate verifies."""
-    return run(["sbverify", "--cert", certificate, path], check=False, what=f"verify {path.name}").status == 0

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .ownership import Owner, files, owners
     from .package_cache import Cleaning, clean, plan_cleaning
     from .plan import Change, Plan, PlannedPackage, shown_version
-    from .planning import Decide, load_indexes, plan_change, plan_manifest
+    from .planning import Decide, load_indexes, plan_change
     from .policy import ManifestHook, TransactionPolicy, policy_of
     from .queries import InstalledPackage, PackageInfo, info, installed, search
     from .records import PackageRecord
@@ -179,7 +179,6 @@ _HOMES = {
         "Decide",
         "load_indexes",
         "plan_change",
-        "plan_manifest",
     ),
     "policy": (
         "ManifestHook",
@@ -327,7 +326,6 @@ __all__ = [
     "plan_change",
     "plan_cleaning",
     "plan_locked",
-    "plan_manifest",
     "plan_undo",
     "planned_changes",
     "policy_of",

@@ -11,7 +11,7 @@ from rastos.progress import Progress
 from .channels import Channel, allows, alternatives_of
 from .database import SyncIndex, read_local
 from .lockfile import Lockfile
-from .manifest import Constraint, DeclaredPackage, Facts, Manifest
+from .manifest import Constraint, DeclaredPackage, Manifest
 from .plan import Change, Plan, PlannedPackage, shown_version
 from .records import PackageRecord
 from .recovery import torn_packages
@@ -76,29 +76,6 @@ def plan_change(
         changed = len(plan.records) + len(plan.remove)
         step.outcome = f"{changed} packages change" if changed else "nothing to do"
     return plan
-
-
-def plan_manifest(
-    target: Target,
-    channels: Sequence[Channel],
-    manifest: Manifest,
-    sets: Sequence[str],
-    progress: Progress,
-    *,
-    upgrade: bool = False,
-    offline: bool = False,
-    facts: Facts | None = None,
-) -> Plan:
-    """What brings the declared sets into the tree; what is there already stays, unless `upgrade`."""
-    return plan_change(
-        target,
-        channels,
-        Change(upgrade=upgrade, prune=manifest.undeclared == "remove"),
-        progress,
-        manifest=manifest,
-        declared=manifest.declared(sets, facts),
-        offline=offline,
-    )
 
 
 def load_indexes(channels: Sequence[Channel], progress: Progress, *, offline: bool = False) -> list[SyncIndex]:

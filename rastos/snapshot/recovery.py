@@ -46,9 +46,9 @@ def recover(store: Store) -> None:
 def _drop_unfinished(store: Store) -> None:
     """Things that never got their final name."""
     for path in _unnamed(store.top / "snapshots"):
-        drop_folder(path)
+        subvolume.drop_folder(path)
     for path in _unnamed(store.top / "deployments"):
-        subvolume.delete(path) if subvolume.is_subvolume(path) else drop_folder(path)
+        subvolume.delete(path) if subvolume.is_subvolume(path) else subvolume.drop_folder(path)
 
 
 def _unnamed(folder: Path) -> list[Path]:
@@ -75,20 +75,6 @@ def _drop_half_files(store: Store, detail: dict[str, Any]) -> None:
             remove_path(place)
 
 
-def drop_folder(folder: Path) -> None:
-    """Remove a folder of the store with the files and subvolumes in it; one that is not there is no error."""
-    if not folder.is_dir():
-        return
-    for path in folder.iterdir():
-        if path.is_symlink() or not path.is_dir():
-            path.unlink()
-        elif subvolume.is_subvolume(path):
-            subvolume.delete(path)
-        else:
-            drop_folder(path)
-    folder.rmdir()
-
-
 def collect(store: Store, *, keep_kernels: frozenset[str]) -> None:
     """Remove what retention no longer keeps and what no entry names: entry, deployment and kernel in lockstep."""
     _remember(store)
@@ -103,7 +89,7 @@ def collect(store: Store, *, keep_kernels: frozenset[str]) -> None:
             store.esp.remove(f"{ENTRIES}/{name}")
     for path in (store.top / "deployments").iterdir():
         if path.name.isdigit() and int(path.name) not in keep:
-            drop_folder(path)
+            subvolume.drop_folder(path)
     wanted = kernels_wanted(store) if len(keep) != len(entries) else keep_kernels
     for name in store.esp.list(KERNELS):
         if name not in wanted:
@@ -168,4 +154,4 @@ def drop_deployment(store: Store, number: int) -> None:
         if entry.number == number:
             _keep_etc(store, entry)
             store.esp.remove(f"{ENTRIES}/{entry.name}")
-    drop_folder(store.deployment_path(number))
+    subvolume.drop_folder(store.deployment_path(number))

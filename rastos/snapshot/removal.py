@@ -14,9 +14,10 @@ from typing import Any
 from rastos.errors import UserError
 from rastos.host import faults
 
+from . import subvolume
 from .metadata import NO_DELTA, Snapshot, delta_between
 from .protection import foreign_inside, protected
-from .recovery import collect, drop_deployment, drop_folder, kernels_wanted
+from .recovery import collect, drop_deployment, kernels_wanted
 from .store import Store, package_names
 from .tree import descendants
 
@@ -129,7 +130,7 @@ def _carry_out(store: Store, snapshots: Sequence[int], deployments: Sequence[int
     for number in snapshots:
         going = store.top / "snapshots" / f".new-{number}"
         if going.is_dir():
-            drop_folder(going)
+            subvolume.drop_folder(going)
             faults.reached("delete.removed")
     if deployments:
         collect(store, keep_kernels=kernels_wanted(store))

@@ -138,7 +138,7 @@ class Session:
             going = self.folder.with_name(GOING + self.folder.name)
             os.rename(self.folder, going)  # half gone, it must not look like one that was kept
             faults.reached("session.hidden")
-            drop_folder(going)
+            subvolume.drop_folder(going)
 
     def _base_there(self) -> int | None:
         base = self.record.base
@@ -219,15 +219,3 @@ def restore(folder: Path) -> None:
             faults.reached("session.torn")
         os.rename(folder / BEFORE, folder / "tree")
         faults.reached("session.restored")
-
-
-def drop_folder(folder: Path) -> None:
-    """Remove a folder with the subvolumes in it."""
-    for path in folder.iterdir():
-        if path.is_symlink() or not path.is_dir():
-            path.unlink()
-        elif subvolume.is_subvolume(path):
-            subvolume.delete(path)
-        else:
-            drop_folder(path)
-    folder.rmdir()

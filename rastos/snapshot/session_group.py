@@ -18,7 +18,7 @@ from rastos.host import faults, locked, read_json
 
 from . import subvolume
 from .metadata import Intent, Snapshot, now
-from .session import Session, drop_folder
+from .session import Session
 from .session_publish import DESCRIPTION, OPERATION, describe, publish
 from .session_record import GOING, LOCK, SessionRecord, kept_sessions, write_record
 from .store import Store
@@ -122,4 +122,4 @@ def _drop(store: Store, folder: Path) -> None:
     going = folder.with_name(GOING + folder.name)
     os.rename(folder, going)
     faults.reached("group.hidden")
-    drop_folder(going)
+    subvolume.drop_folder(going)

@@ -12,7 +12,7 @@ from rastos.host import Intent as Unfinished
 from rastos.host import locked
 
 from . import subvolume
-from .session import drop_folder, restore
+from .session import restore
 from .session_publish import DESCRIPTION, OPERATION, finish_publishing
 from .session_record import BEFORE, GOING, LOCK, TORN, SessionRecord, read_record, session_folders, write_record
 from .store import Store
@@ -39,11 +39,11 @@ def _settle(store: Store, folder: Path) -> None:
     except IntegrityError:
         return  # somebody's work may be in it: it is shown, and goes only when asked
     if record is None or not record.keep or _is_committed(store, record):
-        drop_folder(folder)
+        subvolume.drop_folder(folder)
     elif record.many:
         _settle_many(folder)
     elif not (folder / "tree").exists() and not (folder / BEFORE).exists():
-        drop_folder(folder)  # killed before it had a tree
+        subvolume.drop_folder(folder)  # killed before it had a tree
     else:
         _settle_one(folder, record)
 
@@ -63,7 +63,7 @@ def _settle_many(folder: Path) -> None:
         if path.is_dir() and not (path / DESCRIPTION).is_file():
             going = path.with_name(GOING + path.name)
             os.rename(path, going)
-            drop_folder(going)
+            subvolume.drop_folder(going)
 
 
 def _is_committed(store: Store, record: SessionRecord) -> bool:

@@ -152,6 +152,20 @@ def being_deleted(path: Path) -> int:
     return len(_call(btrfsutil.deleted_subvolumes, path, os.fspath(path)))
 
 
+def drop_folder(folder: Path) -> None:
+    """Remove a folder with the files and subvolumes in it; one that is not there is no error."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        elif is_subvolume(path):
+            delete(path)
+        else:
+            drop_folder(path)
+    folder.rmdir()
+
+
 def sync(path: Path) -> None:
     """Commit the file system: all that was done before is durable after (libbtrfsutil, btrfs_util_sync)."""
     _call(btrfsutil.sync, path, os.fspath(path))

@@ -7,6 +7,7 @@ import re
 import click
 
 from rastos.package.manifest.keys import MANIFEST, Key
+from tests.commands import leaves
 from tests.conftest import ROOT
 
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
@@ -36,23 +37,11 @@ def test_the_manifest_shown_is_one(tmp_path: object) -> None:
     assert manifest.used_sets == ("server",) and manifest.hooks and manifest.replace and manifest.pin
 
 
-def _leaves(command: click.Command, words: tuple[str, ...]) -> set[str]:
-    if not isinstance(command, click.Group):
-        return {" ".join(words)}
-    context = click.Context(command)
-    found: set[str] = set()
-    for name in command.list_commands(context):
-        below = command.get_command(context, name)
-        assert below is not None
-        found |= _leaves(below, (*words, name))
-    return found
-
-
 def test_every_package_command_has_an_example() -> None:
     from rastos.cli.package import package
 
     text = "\n".join(DOCS.values())
-    assert not [name for name in sorted(_leaves(package, ("rastos", "package"))) if name not in text]
+    assert not [name for name in sorted(leaves(package, "rastos", "package")) if name not in text]
 
 
 def test_options_of_examples_exist() -> None:
@@ -103,4 +92,4 @@ def test_every_kernel_config_command_has_an_example() -> None:
     from rastos.cli.kernel.config import config
 
     text = "\n".join(DOCS.values())
-    assert not [name for name in sorted(_leaves(config, ("rastos", "kernel", "config"))) if name not in text]
+    assert not [name for name in sorted(leaves(config, "rastos", "kernel", "config")) if name not in text]

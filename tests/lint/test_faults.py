@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import re
 
-import click
-
+from tests.commands import leaves
 from tests.conftest import ROOT
 from tests.faults.verbs import READING, SAME_AS, VERBS
-
-
-def _leaves(command: click.Command, words: tuple[str, ...] = ()) -> set[str]:
-    if not isinstance(command, click.Group):
-        return {" ".join(words)}
-    context = click.Context(command)
-    found: set[str] = set()
-    for name in command.list_commands(context):
-        below = command.get_command(context, name)
-        assert below is not None
-        found |= _leaves(below, (*words, name))
-    return found
 
 
 def test_every_snapshot_command_is_stopped_at_its_steps_or_says_why_not() -> None:
@@ -27,7 +14,7 @@ def test_every_snapshot_command_is_stopped_at_its_steps_or_says_why_not() -> Non
 
     tried = {name.partition(" --")[0] for name in VERBS}
     assert not tried & READING and not tried & set(SAME_AS) and not READING & set(SAME_AS)
-    assert _leaves(snapshot) == tried | READING | set(SAME_AS)
+    assert set(leaves(snapshot)) == tried | READING | set(SAME_AS)
 
 
 def test_a_test_that_is_named_is_there() -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import click
-
+from tests.commands import leaves
 from tests.conftest import ROOT, need
 
 SOURCES = sorted((ROOT / "rastos").rglob("*.py"))
@@ -29,22 +27,11 @@ def test_every_module_says_what_it_is_for() -> None:
     assert not [str(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text()))]
 
 
-def _leaves(command: click.Command, words: tuple[str, ...]) -> Iterator[str]:
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            assert below is not None, name
-            yield from _leaves(below, (*words, name))
-    else:
-        yield " ".join(words)
-
-
 def test_every_command_of_the_readme_exists() -> None:
     from rastos.cli.app import cli
 
     listed = re.findall(r"^\| `(rastos [^`]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert set(listed) == set(_leaves(cli, ("rastos",)))
+    assert set(listed) == set(leaves(cli, "rastos"))
 
 
 def test_every_error_has_a_next_step() -> None:

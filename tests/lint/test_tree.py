@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
+
+from tests.commands import leaves
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = sorted((ROOT / "rastos").rglob("*.py"))
@@ -162,21 +163,11 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stderr.strip() == "[]"
 
 
-def _commands(group: click.Group, prefix: str) -> list[str]:
-    context = click.Context(group)
-    found = []
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        found += _commands(command, f"{prefix} {name}") if isinstance(command, click.Group) else [f"{prefix} {name}"]
-    return found
-
-
 def test_every_command_is_in_the_readme_and_explains_itself() -> None:
     from rastos.cli.app import cli
 
     text = (ROOT / "README.md").read_text()
-    commands = _commands(cli, "rastos")
+    commands = list(leaves(cli, "rastos"))
     assert len(commands) > 15
     assert not [name for name in commands if f"`{name}`" not in text]
 

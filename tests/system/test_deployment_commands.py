@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from rastos.cli.app import run
 from rastos.snapshot import Store
 from rastos.snapshot.bootentry import ENTRIES
+from tests.commands import Typed, typing_at
 from tests.conftest import need
 from tests.system.storehouse import child, first_snapshot, make_files, mounted_store
-
-MODULES = ("deploying", "deploying_pending", "deploying_state", "etc")
-Typed = Callable[..., Any]
 
 
 @pytest.fixture
@@ -32,24 +26,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def typed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Typed:
-    """Type a command; the result is what it prints, with --json the value, and what it says when it fails."""
-
-    @contextmanager
-    def opened(app: object, image: object, *, writable: bool, purpose: str) -> Iterator[Store]:
-        yield Store.open(store.top, store.esp, writable=writable)
-
-    for name in MODULES:
-        monkeypatch.setattr(importlib.import_module(f"rastos.cli.snapshot.{name}"), "opened_store", opened)
-    monkeypatch.setenv("RASTOS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-
-    def typing(*words: str, status: int = 0) -> Any:
-        capfd.readouterr()
-        assert run(["snapshot", *words]) == status
-        out, err = capfd.readouterr()
-        return err if status else json.loads(out) if "--json" in words else out
-
-    return typing
+    return typing_at(store, tmp_path, monkeypatch, capfd)
 
 
 def test_deployed_taken_back_tried_and_kept(typed: Typed, store: Store) -> None:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from rastos.cli.app import run
 from rastos.snapshot import Store
+from tests.commands import Typed, typing_at
 from tests.conftest import need
 from tests.system.storehouse import child, first_snapshot
 from tests.system.treehouse import deployed, format_disk, tree_store
-
-MODULES = ("comparing", "describing", "removing", "retention", "shaping", "tree")
-Typed = Callable[..., Any]
 
 
 @pytest.fixture
@@ -31,25 +25,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def typed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Typed:
-    """Type a command; the result is what it prints, with --json the value. `status` is what it must end with."""
-    import importlib
-
-    @contextmanager
-    def opened(app: object, image: object, *, writable: bool, purpose: str) -> Iterator[Store]:
-        yield Store.open(store.top, store.esp, writable=writable)
-
-    for name in MODULES:
-        monkeypatch.setattr(importlib.import_module(f"rastos.cli.snapshot.{name}"), "opened_store", opened)
-    monkeypatch.setenv("RASTOS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-
-    def typing(*words: str, status: int = 0) -> Any:
-        capfd.readouterr()
-        assert run(["snapshot", *words]) == status
-        out, err = capfd.readouterr()
-        return json.loads(out) if "--json" in words and not status else err if status and not out else out
-
-    return typing
+    return typing_at(store, tmp_path, monkeypatch, capfd)
 
 
 def test_a_tree_is_made_looked_at_and_cut_back(typed: Typed, store: Store) -> None:

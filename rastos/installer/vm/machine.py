@@ -81,14 +81,6 @@ class Machine:
         """Wait until the console said something; looks every `pause` seconds."""
         self._wait(f"the console says '{text}'", timeout, lambda: text in self.console.text(), self.console.tail, pause)
 
-    def wait_unit(self, unit: str, timeout: float = 60.0) -> None:
-        """Wait until a systemd unit is active."""
-
-        def state() -> str:
-            return self.execute(f"systemctl is-active {unit}").stdout.strip()
-
-        self._wait(f"{unit} is active", timeout, lambda: state() == "active", state)
-
     # doing
 
     def execute(self, command: str, timeout: float = 60.0) -> Answer:

@@ -20,7 +20,7 @@ from rastos.progress import Progress, Step
 
 from .. import subvolume
 from ..kernels import kernel_release
-from ..metadata import Delta, Snapshot
+from ..metadata import Delta, Snapshot, delta_between
 from ..signing import Trust
 from ..store import Store, package_digest, package_names
 from ..verify.record import record_received
@@ -154,7 +154,7 @@ def _publish(
         faults.reached("receive.described")
         os.rename(building, store.snapshot_path(number))
     except BaseException:
-        _drop(building)
+        subvolume.drop_folder(building)
         raise
     store.sync()
     faults.reached("receive.committed")
@@ -186,22 +186,7 @@ def _described(
         kernel=kernel_release(tree),
         packages=len(packages),
         package_digest=package_digest(packages),
-        delta=_delta(before, packages) if parent else Delta(),
+        delta=delta_between(before, packages) if parent else Delta(),
         intent=intent,
     )
     return snapshot, tuple(notes)
-
-
-def _delta(before: dict[str, str], after: dict[str, str]) -> Delta:
-    return Delta(
-        added=tuple(sorted(after.keys() - before.keys())),
-        removed=tuple(sorted(before.keys() - after.keys())),
-        changed=tuple(sorted(name for name in after.keys() & before.keys() if after[name] != before[name])),
-    )
-
-
-def _drop(building: Path) -> None:
-    subvolume.delete(building / NAME)
-    for rest in building.iterdir():
-        rest.unlink()
-    building.rmdir()

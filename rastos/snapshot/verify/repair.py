@@ -133,7 +133,7 @@ def replace_tree(store: Store, number: int, build: Callable[[Path], None]) -> No
         store.sync()
         faults.reached("repair.exchanged")
     finally:
-        _drop(building)
+        subvolume.drop_folder(building)
         store.sync()
 
 
@@ -175,10 +175,3 @@ def _place(tree: Path, path: str) -> Path:
         if folder.is_symlink() or not folder.is_dir():
             raise IntegrityError("a folder on the way is not one", on=f"/{path}", next_step="replace the whole tree")
     return tree / path
-
-
-def _drop(building: Path) -> None:
-    if building.is_dir():
-        for rest in building.iterdir():
-            subvolume.delete(rest) if subvolume.is_subvolume(rest) else rest.unlink()
-        building.rmdir()
