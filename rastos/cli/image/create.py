@@ -1,4 +1,4 @@
-"""`rastos image`: create and inspect here; boot and test in image_vm."""
+"""`rastos image create`."""
 
 from __future__ import annotations
 
@@ -9,47 +9,15 @@ import click
 
 from rastos.cli import render
 from rastos.cli.app import Application
-from rastos.cli.options import (
-    chosen_image,
-    dry_run_option,
-    image_option,
-    json_option,
-    secure_boot_options,
-    secure_boot_pair,
-)
+from rastos.cli.options import dry_run_option, json_option, secure_boot_options, secure_boot_pair
 from rastos.cli.package.asking import asked
 
 if TYPE_CHECKING:
-    from rastos.installer import Image, ImagePlan, ImageProfile, Inspection
+    from rastos.installer import Image, ImagePlan, ImageProfile
     from rastos.package import Channel, LocalRepository, Lockfile, Manifest
 
-FROM_VM = ("boot", "test")
 
-
-class ImageGroup(click.Group):
-    """Adds the commands that run machines, imported when called or listed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order in which they are used."""
-        return [*super().list_commands(ctx), *FROM_VM]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command by name; None for an unknown one."""
-        if cmd_name in FROM_VM:
-            from rastos.cli import image_vm as commands
-
-            command = getattr(commands, cmd_name)
-            assert isinstance(command, click.Command)
-            return command
-        return super().get_command(ctx, cmd_name)
-
-
-@click.group(cls=ImageGroup)
-def image() -> None:
-    """Create, inspect, boot and test disk images."""
-
-
-@image.command()
+@click.command()
 @click.option("--profile", default="server", show_default=True, metavar="NAME", help="Image profile (or a .toml file).")
 @click.option("--packages", type=click.Path(path_type=Path, dir_okay=False), help="Manifest (default: packages.toml).")
 @click.option(
@@ -242,52 +210,3 @@ def _public_key(path: Path) -> str:
     if not is_public_key(text):
         raise UserError("this is not a public SSH key", on=path, next_step="name the .pub file")
     return text
-
-
-@image.command()
-@image_option
-@json_option
-@click.pass_obj
-def inspect(app: Application, image: Path | None, as_json: bool) -> None:
-    """Show partitions, snapshots, deployments, boot entries and sizes of an image."""
-    from rastos.installer import inspect_image
-
-    found: Inspection = inspect_image(chosen_image(image, app.config.output))
-    if as_json:
-        app.out.json(found)
-        return
-    size = render.size
-    app.out.print(f"{found.path}: {found.format}, {size(found.size)}, {size(found.bytes_on_disk)} on disk")
-    if found.made:
-        app.out.print(
-            f"profile {found.made['profile']}, {len(found.made['packages'])} packages, content {found.made['key'][:12]}"
-        )
-    app.out.print(
-        f"root {size(found.root_used)} of {size(found.root_size)} used, ESP {size(found.esp_free)} of {size(found.esp_size)} free"
-    )
-    app.out.print()
-    app.out.table(
-        "Partitions",
-        ["number", "name", "start", "size", "uuid"],
-        [[part.number, part.name, size(part.start), size(part.size), part.uuid] for part in found.partitions],
-    )
-    app.out.print()
-    app.out.table(
-        "Snapshots",
-        ["id", "parent", "kernel", "packages", "description"],
-        [
-            [item.id, "" if item.parent is None else item.parent, item.kernel, item.packages, item.description]
-            for item in found.snapshots
-        ],
-    )
-    app.out.print()
-    entries = {entry.deployment: entry for entry in found.entries}
-    rows = []
-    for item in found.deployments:
-        entry = entries.get(item.number)
-        state = entry.state if entry else "no entry"
-        tries = "" if entry is None or entry.tries_left is None else entry.tries_left
-        rows.append(
-            [item.number, item.snapshot, state, tries, "next" if item.number == found.next else "", item.description]
-        )
-    app.out.table("Deployments", ["number", "snapshot", "state", "tries", "boots", "description"], rows)
