@@ -11,6 +11,7 @@ COMMANDS = {
     "create": ("create", "create", "Create a disk image from an image profile, a manifest and a kernel."),
     "inspect": ("inspect", "inspect", "Partitions, snapshots, deployments, boot entries and sizes of an image."),
     "boot": ("boot", "boot", "Run an image in QEMU: the console, a root shell by SSH, or one command."),
+    "vm": ("vm", "vm", "Machines that run: list, stop, console, screenshot, monitor, commands."),
     "test": ("test", "test", "Boot a throw-away overlay and check it."),
 }
 

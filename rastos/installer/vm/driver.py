@@ -280,6 +280,19 @@ class Machine:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
 
+    def mount_shares(self) -> tuple[str, ...]:
+        """Mount the folders shared with it at /run/share/TAG; where they are. ExternalError: its kernel has no 9p."""
+        places = []
+        for share in self.spec.fitted.shares:
+            place = shlex.quote(f"/run/share/{share.tag}")
+            options = "trans=virtio,version=9p2000.L,msize=262144" + ("" if share.writable else ",ro")
+            done = self.execute(f"mkdir -p {place} && mount -t 9p -o {options} {shlex.quote(share.tag)} {place}")
+            if done.status != 0:
+                step = "boot a kernel with 9p over virtio, such as profile container's"
+                raise ExternalError("the guest can't mount a share", on=share.path, next_step=step, tail=done.text)
+            places.append(f"/run/share/{share.tag}")
+        return tuple(places)
+
     def journal(self, unit: str = "", lines: int = 2000) -> str:
         """The journal of this boot, or one unit's part: the last `lines`."""
         chosen = f" -u {shlex.quote(unit)}" if unit else ""
