@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rastos.host import Popen, run, spawn, working_directory
 
-from .driver import GuestCrashed as GuestCrashed
 from .driver import Machine as Machine
+from .ending import GuestCrashed as GuestCrashed
 from .fitting import fitted
 from .fitting import free_port as free_port
 from .hardware import Hardware
