@@ -117,11 +117,11 @@ def _up(
     try:
         found = stack.enter_context(machines_started(requests, image=image, cache=cache, evidence=folder))
         several = list(found.values())
-        stack.callback(ended_cleanly, several)
         _watch(request, tuple(several))
         failures = [item for item in all_at_once(several, lambda item: wait_up(item, timeout)) if item]
         if failures:
             raise failures[0]
+        stack.callback(ended_cleanly, several)
         introduce(requests, found)
     except RastosError as error:
         pytest.fail(f"{error}\nnext: {error.next_step}\n{error.detail}".strip(), pytrace=False)
