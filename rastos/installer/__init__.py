@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .inspect import Inspection, inspect_image
     from .newroot import RootPlan, create_root, plan_root
     from .open import OpenImage, open_image
-    from .profiles import ImageProfile, image_profiles, is_public_key, load_image_profile, parse_size
+    from .profile import ImageProfile, image_profiles, is_public_key, load_image_profile, parse_size
     from .vm.accelerator import Accelerator, probe_accelerator
 
 
@@ -22,7 +22,16 @@ _HOMES = {
     "inspect": ("Inspection", "inspect_image"),
     "newroot": ("RootPlan", "create_root", "plan_root"),
     "open": ("OpenImage", "open_image"),
-    "profiles": ("ImageProfile", "image_profiles", "load_image_profile", "parse_size", "is_public_key"),
+    "profile": (
+        "ImageProfile",
+        "ProfileReading",
+        "image_profiles",
+        "is_public_key",
+        "load_image_profile",
+        "parse_size",
+        "public_key_fault",
+        "read_image_profile",
+    ),
     "vm.accelerator": ("Accelerator", "probe_accelerator"),
 }
 
@@ -34,6 +43,7 @@ __all__ = [
     "ImageProfile",
     "Inspection",
     "OpenImage",
+    "ProfileReading",
     "RootPlan",
     "create_image",
     "create_root",
@@ -47,6 +57,8 @@ __all__ = [
     "plan_image",
     "plan_root",
     "probe_accelerator",
+    "public_key_fault",
+    "read_image_profile",
 ]
 
 
