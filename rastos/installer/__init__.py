@@ -8,8 +8,10 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from .bootfacts import ImageKernel, image_kernel
-    from .image import Image, ImagePlan, create_image, plan_image
+    from .checking import ProfileCheck, ProfileFinding, check_image_profile
+    from .image import Image, ImagePlan, create_image, kind_of, plan_image
     from .inspect import Inspection, inspect_image
+    from .interview import Answers, answer_fault, host_public_keys, host_time_zone, written_profile
     from .newroot import RootPlan, create_root, plan_root
     from .open import OpenImage, open_image
     from .profile import ImageProfile, image_profiles, is_public_key, load_image_profile, parse_size
@@ -18,13 +20,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bootfacts": ("ImageKernel", "image_kernel"),
-    "image": ("Image", "ImagePlan", "create_image", "plan_image"),
+    "checking": ("ProfileCheck", "ProfileFinding", "check_image_profile"),
+    "image": ("Image", "ImagePlan", "create_image", "kind_of", "plan_image"),
     "inspect": ("Inspection", "inspect_image"),
+    "interview": ("Answers", "answer_fault", "host_public_keys", "host_time_zone", "written_profile"),
     "newroot": ("RootPlan", "create_root", "plan_root"),
     "open": ("OpenImage", "open_image"),
     "profile": (
         "ImageProfile",
         "ProfileReading",
+        "hash_password",
         "image_profiles",
         "is_public_key",
         "load_image_profile",
@@ -37,20 +42,29 @@ _HOMES = {
 
 __all__ = [
     "Accelerator",
+    "Answers",
     "Image",
     "ImageKernel",
     "ImagePlan",
     "ImageProfile",
     "Inspection",
     "OpenImage",
+    "ProfileCheck",
+    "ProfileFinding",
     "ProfileReading",
     "RootPlan",
+    "answer_fault",
+    "check_image_profile",
     "create_image",
     "create_root",
+    "hash_password",
+    "host_public_keys",
+    "host_time_zone",
     "image_kernel",
     "image_profiles",
     "inspect_image",
     "is_public_key",
+    "kind_of",
     "load_image_profile",
     "open_image",
     "parse_size",
@@ -59,6 +73,7 @@ __all__ = [
     "probe_accelerator",
     "public_key_fault",
     "read_image_profile",
+    "written_profile",
 ]
 
 

@@ -8,6 +8,10 @@ from rastos.cli.lazy import LazyGroup
 
 # command: (module, attribute, one line of help); in the order in which they are used
 COMMANDS = {
+    "profiles": ("profiles", "profiles_command", "List the image profiles."),
+    "show": ("profiles", "show", "What an image profile comes to after inheritance."),
+    "init": ("init", "init", "Ask what a machine is to be, and write its profile."),
+    "check": ("check", "check", "Check image profiles without building."),
     "create": ("create", "create", "Create a disk image from an image profile, a manifest and a kernel."),
     "inspect": ("inspect", "inspect", "Partitions, snapshots, deployments, boot entries and sizes of an image."),
     "boot": ("boot", "boot", "Run an image in QEMU: the console, a root shell by SSH, or one command."),

@@ -9,6 +9,7 @@ import click
 
 from rastos.cli import render
 from rastos.cli.app import Application
+from rastos.cli.image.credentials import password_hash, public_key
 from rastos.cli.options import dry_run_option, json_option, secure_boot_options, secure_boot_pair
 from rastos.cli.package.asking import asked
 
@@ -101,8 +102,8 @@ def create(
         format=kind or chosen.format,
         hostname=hostname or chosen.hostname,
         size=parse_size(size, what="--size") if size else chosen.size,
-        root_password=_hashed(root_password) if root_password else chosen.root_password,
-        ssh_keys=(*chosen.ssh_keys, *(_public_key(path) for path in keys)),
+        root_password=password_hash(root_password, "Root password") if root_password else chosen.root_password,
+        ssh_keys=(*chosen.ssh_keys, *(public_key(path) for path in keys)),
     )
     target = (output or app.config.output / f"{chosen.name}.{chosen.format}").absolute()
     manifest = load_manifest(packages or app.config.manifest)
@@ -189,24 +190,3 @@ def _show_made(app: Application, made: Image) -> None:
     how = "from the cache" if made.cached else "created"
     app.out.print(f"{made.path}: {how}, {render.size(made.bytes_on_disk)} on disk")
     app.out.say(f"next: rastos image test --image {made.path}")
-
-
-def _hashed(password: str) -> str:
-    from rastos.host import run
-
-    text = (
-        click.prompt("Root password", hide_input=True, confirmation_prompt=True, err=True)
-        if password == "-"
-        else password
-    )
-    return run(["openssl", "passwd", "-6", "-stdin"], stdin=text, what="hash the password").stdout.strip()
-
-
-def _public_key(path: Path) -> str:
-    from rastos.errors import UserError
-    from rastos.installer import is_public_key
-
-    text = path.read_text(encoding="utf-8", errors="replace").strip()
-    if not is_public_key(text):
-        raise UserError("this is not a public SSH key", on=path, next_step="name the .pub file")
-    return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .keys import IMAGE, Key
 from .loading import ProfileReading, image_profiles, load_image_profile, read_image_profile
+from .passwords import hash_password
 from .templates import filled, template_values
 from .values import FirstBootStep, Group, ImageProfile, Interface, Network, ProfileFile, User
 from .words import is_public_key, parse_size, public_key_fault
@@ -20,6 +21,7 @@ __all__ = [
     "ProfileReading",
     "User",
     "filled",
+    "hash_password",
     "image_profiles",
     "is_public_key",
     "load_image_profile",

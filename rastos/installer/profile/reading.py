@@ -37,14 +37,14 @@ class Problems:
         self.found.append(UserError(what, on=on, next_step=next_step))
 
 
-def read_document(path: Path, problems: Problems) -> Given:
-    """Read one file. UserError where it can't be read or isn't TOML; everything else goes to `problems`."""
+def read_document(path: Path, problems: Problems, text: str | None = None) -> Given:
+    """Read one file, or a `text` that is to be one. UserError where it isn't TOML; everything else goes to `problems`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if text is None else text
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
-        where = f"{path}:{found[1] if found else len(path.read_text(encoding='utf-8').splitlines()) or 1}"
+        where = f"{path}:{found[1] if found else len((text or '').splitlines()) or 1}"
         reason = str(error).split(" (at ")[0]
         raise UserError(f"malformed TOML: {reason}", on=where, next_step="correct the line named") from error
     except (OSError, UnicodeDecodeError) as error:
