@@ -14,7 +14,7 @@ from rastos.errors import UserError
 from .keys import IMAGE, Key, near
 from .places import Path as Place
 from .places import Places
-from .words import parse_size
+from .words import PRIVATE, parse_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,9 @@ class _Reader:
 
     def texts(self, key: Key, value: Any, place: Place, name: tuple[str, ...]) -> tuple[str, ...]:
         items = [value] if isinstance(value, str) else value
-        if not isinstance(items, list) or not all(isinstance(item, str) and _one_line(item) for item in items):
+        if isinstance(items, list) and any(isinstance(item, str) and "PRIVATE KEY" in item for item in items):
+            raise UserError(PRIVATE, next_step="put in the one line of the .pub file")  # which is shown to nobody
+        if not isinstance(items, list) or not all(isinstance(item, str) and "\n" not in item.strip() for item in items):
             what = f"{key.name} is {_kind(value)}, expected a list of texts"
             raise UserError(what, next_step=f'write {key.name} = ["…"]')
         for item in items:
@@ -161,11 +163,6 @@ def _single(key: Key, value: Any) -> Any:
         what = f"{key.name} is {_kind(value)}, expected {'one line of text' if isinstance(value, str) else 'text'}"
         raise UserError(what, next_step=f'write {key.name} = "…"')
     return value.strip() if key.what == "text" else value
-
-
-def _one_line(item: str) -> bool:
-    """Whether it is one; a private key is let through, to be named as what it is and not shown."""
-    return "\n" not in item.strip() or "PRIVATE KEY" in item
 
 
 def _choice(key: Key, value: Any) -> str:
