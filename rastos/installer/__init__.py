@@ -27,7 +27,9 @@ _HOMES = {
     "newroot": ("RootPlan", "create_root", "plan_root"),
     "open": ("OpenImage", "open_image"),
     "profile": (
+        "IMAGE_KEYS",
         "ImageProfile",
+        "ProfileKey",
         "ProfileReading",
         "hash_password",
         "image_profiles",
@@ -43,6 +45,7 @@ _HOMES = {
 __all__ = [
     "Accelerator",
     "Answers",
+    "IMAGE_KEYS",
     "Image",
     "ImageKernel",
     "ImagePlan",
@@ -51,6 +54,7 @@ __all__ = [
     "OpenImage",
     "ProfileCheck",
     "ProfileFinding",
+    "ProfileKey",
     "ProfileReading",
     "RootPlan",
     "answer_fault",

@@ -11,17 +11,24 @@ from rastos.cli.app import Application
 from rastos.cli.options import json_option
 
 if TYPE_CHECKING:
-    from rastos.installer import ImageProfile
+    from rastos.installer import ImageProfile, ProfileKey
 
 
 @click.command("profiles")
+@click.option("--keys", is_flag=True, help="Every key a profile may have, as Markdown tables.")
 @json_option
 @click.pass_obj
-def profiles_command(app: Application, as_json: bool) -> None:
-    """List the image profiles, with what each inherits."""
+def profiles_command(app: Application, keys: bool, as_json: bool) -> None:
+    """List the image profiles, with what each inherits; or the keys they are made of."""
     from rastos.errors import RastosError
-    from rastos.installer import image_profiles, load_image_profile
+    from rastos.installer import IMAGE_KEYS, image_profiles, load_image_profile
 
+    if keys:
+        if as_json:
+            app.out.json(IMAGE_KEYS)
+        else:
+            app.out.raw(key_tables(IMAGE_KEYS))
+        return
     folders = app.config.profile_folders
     rows, values = [], []
     for name in image_profiles(folders):
@@ -37,6 +44,38 @@ def profiles_command(app: Application, as_json: bool) -> None:
         app.out.json(values)
         return
     app.out.table("Image profiles", ["name", "inherits", "kernel", "disk", "what for"], rows)
+
+
+def key_tables(keys: tuple[ProfileKey, ...], name: str = "") -> str:
+    """The keys as Markdown, a table for each table of the file: that of docs/image-profiles.md."""
+    rows = [f"| `{key.name}` | {_KINDS[key.what]} | {_help(key)} |" for key in keys]
+    head = [f"### `{name}`", ""] if name else []
+    tables = ["\n".join([*head, "| key | value | what for |", "|---|---|---|", *rows, ""])]
+    for key in keys:
+        if key.table:
+            inner = f"{name.strip('[]')}.{key.name}" if name else key.name
+            tables.append(key_tables(key.table, f"[[{inner}]]" if key.what == "tables" else f"[{inner}]"))
+    return "\n".join(tables)
+
+
+_KINDS = {
+    "text": "text",
+    "lines": "text, several lines",
+    "texts": "list of texts",
+    "yes": "true, false",
+    "whole": "whole number",
+    "size": "size",
+    "choice": "one of",
+    "mode": "permissions",
+    "table": "table",
+    "tables": "tables",
+    "values": "table of your own names",
+}
+
+
+def _help(key: ProfileKey) -> str:
+    words = [{"yes": "true", "no": "false"}.get(word, word) for word in key.choices]
+    return f"{key.help}: {', '.join(f'`{word}`' for word in words)}" if words else key.help
 
 
 _LISTED = ("name", "description", "ancestors", "kernel", "size", "sets", "packages", "path")

@@ -11,7 +11,7 @@ from typing import Any
 
 from rastos.errors import UserError
 
-from .keys import IMAGE, Key, near
+from .keys import IMAGE_KEYS, ProfileKey, near
 from .places import Path as Place
 from .places import Places
 from .words import PRIVATE, parse_size
@@ -50,7 +50,7 @@ def read_document(path: Path, problems: Problems, text: str | None = None) -> Gi
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the profile: {error}", on=path, next_step="check the file") from error
     reader = _Reader(path, Places(text), problems)
-    return Given(path, reader.table(IMAGE, document, (), ()), reader.origins)
+    return Given(path, reader.table(IMAGE_KEYS, document, (), ()), reader.origins)
 
 
 class _Reader:
@@ -63,7 +63,7 @@ class _Reader:
     def complain(self, place: Place, what: str, next_step: str) -> None:
         self.problems.add(what, f"{self.path}:{self.places.line(place)}", next_step)
 
-    def table(self, keys: tuple[Key, ...], table: Mapping[str, Any], place: Place, name: tuple[str, ...]) -> Any:
+    def table(self, keys: tuple[ProfileKey, ...], table: Mapping[str, Any], place: Place, name: tuple[str, ...]) -> Any:
         """The values of a table; `place` is where it stands in the file, `name` what it is called in `origins`."""
         known = {key.name: key for key in keys}
         label = ".".join(str(part) for part in place if isinstance(part, str))
@@ -83,7 +83,7 @@ class _Reader:
                 self.complain(place, f"[[{label}]] lacks {key.name}", f"write {key.name} = …: {key.help}")
         return found
 
-    def value(self, key: Key, value: Any, place: Place, name: tuple[str, ...]) -> Any:
+    def value(self, key: ProfileKey, value: Any, place: Place, name: tuple[str, ...]) -> Any:
         """A value as its kind wants it. UserError where it is of another kind."""
         if key.what == "table":
             if not isinstance(value, dict):
@@ -97,7 +97,7 @@ class _Reader:
             return self.texts(key, value, place, name)
         return _single(key, value)
 
-    def tables(self, key: Key, value: Any, place: Place, name: tuple[str, ...]) -> dict[str, Any]:
+    def tables(self, key: ProfileKey, value: Any, place: Place, name: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise UserError(f"{key.name} are tables", next_step=f"write [[{key.name}]] and {key.identity[0]} = …")
         found: dict[str, Any] = {}
@@ -114,7 +114,7 @@ class _Reader:
                 found[label] = self.table(key.table, item, (*place, index), (*name, label))
         return found
 
-    def texts(self, key: Key, value: Any, place: Place, name: tuple[str, ...]) -> tuple[str, ...]:
+    def texts(self, key: ProfileKey, value: Any, place: Place, name: tuple[str, ...]) -> tuple[str, ...]:
         items = [value] if isinstance(value, str) else value
         if isinstance(items, list) and any(isinstance(item, str) and "PRIVATE KEY" in item for item in items):
             raise UserError(PRIVATE, next_step="put in the one line of the .pub file")  # which is shown to nobody
@@ -126,7 +126,7 @@ class _Reader:
             self.origins.setdefault(".".join((*name, item.strip())), f"{self.path}:{line}")
         return tuple(item.strip() for item in items)
 
-    def free(self, key: Key, value: Any, place: Place, name: tuple[str, ...]) -> dict[str, str]:
+    def free(self, key: ProfileKey, value: Any, place: Place, name: tuple[str, ...]) -> dict[str, str]:
         if not isinstance(value, dict):
             raise UserError(f"{key.name} is {_kind(value)}, expected a table", next_step=f"write [{key.name}]")
         found: dict[str, str] = {}
@@ -144,7 +144,7 @@ class _Reader:
         return found
 
 
-def _single(key: Key, value: Any) -> Any:
+def _single(key: ProfileKey, value: Any) -> Any:
     if key.what == "yes":
         if not isinstance(value, bool):
             what = f"{key.name} is {value!r}, expected true or false"
@@ -165,7 +165,7 @@ def _single(key: Key, value: Any) -> Any:
     return value.strip() if key.what == "text" else value
 
 
-def _choice(key: Key, value: Any) -> str:
+def _choice(key: ProfileKey, value: Any) -> str:
     word = ("yes" if value else "no") if isinstance(value, bool) else value
     if word not in key.choices:
         shown = [{"yes": "true", "no": "false"}.get(item, f'"{item}"') for item in key.choices]
@@ -173,7 +173,7 @@ def _choice(key: Key, value: Any) -> str:
     return str(word)
 
 
-def _mode(key: Key, value: Any) -> int:
+def _mode(key: ProfileKey, value: Any) -> int:
     if isinstance(value, str) and re.fullmatch("[0-7]{3,4}", value):
         return int(value, 8)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o7777:
