@@ -8,6 +8,11 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from .bootfacts import ImageKernel, image_kernel
+    from .formats.compacting import Compacted, CompactPlan, compact_image, plan_compact
+    from .formats.converting import Converted, ConvertPlan, convert_image, plan_convert
+    from .formats.resizing import ResizePlan, plan_resize, resize_image
+    from .formats.source import image_size
+    from .formats.table import COMPRESSIONS, FORMATS, Format, check_compression, find_format
     from .image import Image, ImagePlan, create_image, plan_image
     from .inspect import Inspection, inspect_image
     from .newroot import RootPlan, create_root, plan_root
@@ -18,6 +23,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bootfacts": ("ImageKernel", "image_kernel"),
+    "formats.compacting": ("CompactPlan", "Compacted", "compact_image", "plan_compact"),
+    "formats.converting": ("ConvertPlan", "Converted", "convert_image", "plan_convert"),
+    "formats.resizing": ("ResizePlan", "plan_resize", "resize_image"),
+    "formats.source": ("image_size",),
+    "formats.table": ("COMPRESSIONS", "FORMATS", "Format", "check_compression", "find_format"),
     "image": ("Image", "ImagePlan", "create_image", "plan_image"),
     "inspect": ("Inspection", "inspect_image"),
     "newroot": ("RootPlan", "create_root", "plan_root"),
@@ -28,25 +38,42 @@ _HOMES = {
 
 __all__ = [
     "Accelerator",
+    "COMPRESSIONS",
+    "CompactPlan",
+    "Compacted",
+    "ConvertPlan",
+    "Converted",
+    "FORMATS",
+    "Format",
     "Image",
     "ImageKernel",
     "ImagePlan",
     "ImageProfile",
     "Inspection",
     "OpenImage",
+    "ResizePlan",
     "RootPlan",
+    "check_compression",
+    "compact_image",
+    "convert_image",
     "create_image",
     "create_root",
+    "find_format",
     "image_kernel",
     "image_profiles",
+    "image_size",
     "inspect_image",
     "is_public_key",
     "load_image_profile",
     "open_image",
     "parse_size",
+    "plan_compact",
+    "plan_convert",
     "plan_image",
+    "plan_resize",
     "plan_root",
     "probe_accelerator",
+    "resize_image",
 ]
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from rastos.errors import UserError
 
+from .formats.table import check_compression, find_format
+
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?)*")
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 HASH = re.compile(r"\$[0-9a-z]+\$[^:\s]+")
@@ -32,7 +34,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class ImageProfile:
-    """What an image is made of; sizes in bytes. `root_password`: a crypt(5) hash, or "" for locked.
+    """What an image is made of; sizes in bytes. `root_password`: a crypt(5) hash, or "" for locked. `compress`: "", zlib, zstd.
 
     `rastos`: the machine has rastos itself, to manage its own snapshots.
     """
@@ -48,6 +50,7 @@ class ImageProfile:
     size: int = 4 << 30
     esp: int = 256 << 20
     format: str = "qcow2"
+    compress: str = ""
     cmdline: str = "console=ttyS0,115200 panic=10"
     uki: bool = False
     root_password: str = ""
@@ -127,6 +130,8 @@ class _Reader:
                 values["users"] = tuple(self._user(item) for item in value)
             elif key in ("sets", "packages", "ssh-keys", "enable", "mask"):
                 values[field_name] = self._names(key, value)
+            elif key == "compress" and isinstance(value, bool):
+                values["compress"] = "zlib" if value else ""
             elif key in ("rastos", "uki"):
                 if not isinstance(value, bool):
                     raise self.fail(key, f"{key} is {value!r}, expected true or false", f"write {key} = true")
@@ -138,8 +143,15 @@ class _Reader:
         profile = replace(ImageProfile(name=name, path=self.path), **values)
         if not HOSTNAME.fullmatch(profile.hostname):
             raise self.fail("hostname", f"'{profile.hostname}' is no host name", "use letters, digits and hyphens")
-        if profile.format not in ("qcow2", "raw"):
-            raise self.fail("format", f"unknown format '{profile.format}'", "use qcow2 or raw")
+        try:
+            kind = find_format(profile.format)
+        except UserError as error:
+            raise self.fail("format", error.what, error.next_step) from error
+        try:
+            check_compression(kind, profile.compress)
+        except UserError as error:
+            raise self.fail("compress", error.what, error.next_step) from error
+        profile = replace(profile, format=kind.name)
         self._password(profile.root_password, "root-password")
         self._public_keys(profile.ssh_keys)
         return profile
