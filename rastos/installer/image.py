@@ -19,7 +19,6 @@ from rastos.host import (
     private_mounts,
     rename_durable,
     require_root,
-    run,
     working_directory,
     write_json,
 )
@@ -46,6 +45,8 @@ from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deplo
 
 from .bootloader import install_bootloader
 from .filesystem import make_esp, make_root
+from .formats.table import find_format
+from .formats.writing import write_format
 from .initprogram import init_package
 from .machine_project import project_of, write_project
 from .open import MANIFEST, OPTIONS, check_unused, image_lock
@@ -248,7 +249,7 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
             if not place.is_file():
                 _space(cache, plan)
                 made = _make(plan, channels, cache, work, clock)
-                write_json(place.with_suffix(".json"), {**plan.manifest(), "seconds": dict(clock.laps)})
+                write_json(_record(place), {**plan.manifest(), "seconds": dict(clock.laps)})
                 rename_durable(made, place)
         os.utime(place)
         with clock.phase("copy to the output folder"):
@@ -273,14 +274,14 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
             make_root(device)
         with mounted(device, work / "top", "btrfs", OPTIONS) as top:
             _fill(plan, channels, cache, disk, top, clock)
-    with clock.phase(f"write {plan.profile.format}"):
-        result = disk
-        if plan.profile.format == "qcow2":
-            result = work / "disk.qcow2"
-            run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", disk, result], what="write the qcow2")
-        number = os.open(result, os.O_RDONLY)
-        os.fsync(number)
-        os.close(number)
+    kind = find_format(plan.profile.format)
+    if kind.name == "raw":
+        with disk.open("rb") as stream:
+            os.fsync(stream.fileno())
+        return disk
+    result = work / f"image{kind.suffix}"
+    with clock.phase(f"write {kind.name}"):
+        write_format(disk, "raw", result, kind, progress=clock.progress, compression=plan.profile.compress)
     return result
 
 
@@ -305,15 +306,20 @@ def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path,
 
 
 def _cached(cache: Path, key: str, kind: str) -> Path:
-    return cache / "images" / f"{key}.{kind}"
+    return cache / "images" / f"{key}{find_format(kind).suffix}"
+
+
+def _record(place: Path) -> Path:
+    """What a cached image is, beside it; its name ends in one of the formats' suffixes, which may have several dots."""
+    return place.with_name(f"{place.name.partition('.')[0]}.json")
 
 
 def _forget_old(cache: Path) -> None:
     """Keep the images used last: each costs what it has on disk."""
-    kept = [path for path in (cache / "images").iterdir() if path.suffix in (".qcow2", ".raw")]
+    kept = [path for path in (cache / "images").iterdir() if path.is_file() and path.suffix not in ("", ".json")]
     for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_IMAGES:]:
         path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
+        _record(path).unlink(missing_ok=True)
 
 
 def _space(cache: Path, plan: ImagePlan) -> None:

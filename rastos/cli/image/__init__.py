@@ -14,6 +14,9 @@ COMMANDS = {
     "check": ("check", "check", "Check image profiles without building."),
     "create": ("create", "create", "Create a disk image from an image profile, a manifest and a kernel."),
     "inspect": ("inspect", "inspect", "Partitions, snapshots, deployments, boot entries and sizes of an image."),
+    "convert": ("convert", "convert", "Write an image in another format: vmdk, vdi, vhdx, vhd, tar, OCI."),
+    "resize": ("resize", "resize", "Make an image's disk and root larger or smaller."),
+    "compact": ("compact", "compact", "Give back an image's unused blocks and pack the file anew."),
     "boot": ("boot", "boot", "Run an image in QEMU: the console, a root shell by SSH, or one command."),
     "test": ("test", "test", "Boot a throw-away overlay and check it."),
 }

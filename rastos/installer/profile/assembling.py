@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rastos.errors import UserError
+
+from ..formats.table import check_compression, find_format
 from .attached_files import files_of, steps_of
 from .keys import near
 from .reading import Given, Problems
@@ -83,7 +87,21 @@ class _Assembling:
         )
         self.words(made)
         self.templates(made)
-        return made
+        return self.packed(made)
+
+    def packed(self, profile: ImageProfile) -> ImageProfile:
+        """The format by its own name, and how it is compressed."""
+        word = self.values.get("compress", "no")
+        compress = {"yes": "zlib", "no": ""}.get(word, word)
+        key = "format"
+        try:
+            kind = find_format(profile.format)
+            key = "compress"
+            check_compression(kind, compress)
+        except UserError as error:
+            self.complain(key, error.what, error.next_step)
+            return profile
+        return replace(profile, format=kind.name, compress=compress)
 
     def words(self, profile: ImageProfile) -> None:
         if not HOSTNAME.fullmatch(profile.hostname) or len(profile.hostname) > 64:

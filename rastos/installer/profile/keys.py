@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from ..formats.table import COMPRESSIONS, FORMATS
+
 What = Literal["text", "lines", "texts", "yes", "whole", "size", "choice", "mode", "table", "tables", "values"]
 """text: one line; lines: as many as there are; texts: a list of lines, or one; size: 4G, 512M or bytes; mode: "0644" or 0o644; table: keys below it; tables: [[NAME]], each
 told from the others by its `identity` (the first of these keys that it has); values: free names with texts or whole numbers."""
@@ -28,7 +30,7 @@ class ProfileKey:
     required: bool = False
 
 
-FORMATS = ("qcow2", "raw")
+COMPRESS = ("yes", "no", *COMPRESSIONS)
 HOST_KEYS = ("first-boot", "none")
 DHCP = ("yes", "no", "ipv4", "ipv6")
 SUDO = ("yes", "no", "no-password")
@@ -91,7 +93,10 @@ IMAGE_KEYS = (
     ProfileKey("uki", "yes", "boot by unified kernel images (false)"),
     ProfileKey("size", "size", "the whole disk (4G)"),
     ProfileKey("esp", "size", "the EFI system partition (256M)"),
-    ProfileKey("format", "choice", "what kind of file the image is (qcow2)", choices=FORMATS),
+    ProfileKey(
+        "format", "text", f"what kind of file the image is (qcow2): {', '.join(f'`{name}`' for name in FORMATS)}"
+    ),
+    ProfileKey("compress", "choice", "compress it, where the format can (false)", choices=COMPRESS),
     ProfileKey("hostname", "text", "the machine's name (rastos)"),
     ProfileKey("locale", "text", "language and formats (C.UTF-8); others are made from the package `locales`"),
     ProfileKey("keymap", "text", "the console's keyboard, as kbd names it (the kernel's own, us)"),
