@@ -9,6 +9,7 @@ from typing import Any
 
 from rastos.errors import UserError
 
+from ..disk_profile import Disk, read_disk
 from ..formats.table import check_compression, find_format
 from .attached_files import files_of, steps_of
 from .keys import near
@@ -83,11 +84,28 @@ class _Assembling:
             values=tuple(sorted(self.values.get("values", {}).items())),
             files=files_of(self.values.get("files", {}), self.origins, self.problems),
             first_boot=steps_of(self.values.get("first-boot", {}), self.origins, self.problems),
+            disk=self.disk(),
             **values,
         )
         self.words(made)
         self.templates(made)
         return self.packed(made)
+
+    def disk(self) -> Disk:
+        table = dict(self.values.get("disk", {}))
+        if "data" in table:
+            table["data"] = list(table["data"].values())
+        labels = list(self.values.get("disk", {}).get("data", {}))
+
+        def fail(key: str, what: str, step: str) -> UserError:
+            label = next((f".{name}" for name in labels if f"'{name}'" in what), "")
+            self.complain("disk" if key == "disk" else f"disk.{key}{label}", what, step)
+            return UserError(what)
+
+        try:
+            return read_disk(table, fail, lambda value, _: int(str(value)))
+        except UserError:  # complained about already
+            return Disk()
 
     def packed(self, profile: ImageProfile) -> ImageProfile:
         """The format by its own name, and how it is compressed."""

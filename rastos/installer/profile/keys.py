@@ -82,6 +82,19 @@ FIRST_BOOT = (
     ProfileKey("run", "lines", "the script, with its #! line or for /bin/sh"),
     ProfileKey("source", "text", "a file beside the profile that holds the script"),
 )
+DATA = (
+    ProfileKey("label", "text", "the file system's name, and the file's: NAME-LABEL", required=True),
+    ProfileKey("mount", "text", "a folder below /srv or /var/lib", required=True),
+    ProfileKey("size", "size", "how large the disk is", required=True),
+    ProfileKey("filesystem", "text", "btrfs or ext4 (btrfs)"),
+)
+DISK = (
+    ProfileKey("luks", "yes", "the root is encrypted, by a passphrase asked for at each boot (false)"),
+    ProfileKey("raid1", "yes", "a mirror of two disks (false)"),
+    ProfileKey("bios", "yes", "it starts by a BIOS as well (false)"),
+    ProfileKey("swap", "size", "a swap file of this size (none)"),
+    ProfileKey("data", "tables", "further disks", table=DATA, identity=("label",)),
+)
 IMAGE_KEYS = (
     ProfileKey("inherits", "text", "the profile this one builds on, by name"),
     ProfileKey("description", "text", "what it is for"),
@@ -97,6 +110,7 @@ IMAGE_KEYS = (
         "format", "text", f"what kind of file the image is (qcow2): {', '.join(f'`{name}`' for name in FORMATS)}"
     ),
     ProfileKey("compress", "choice", "compress it, where the format can (false)", choices=COMPRESS),
+    ProfileKey("disk", "table", "how the disk is laid out (docs/disk-layouts.md)", table=DISK),
     ProfileKey("hostname", "text", "the machine's name (rastos)"),
     ProfileKey("locale", "text", "language and formats (C.UTF-8); others are made from the package `locales`"),
     ProfileKey("keymap", "text", "the console's keyboard, as kbd names it (the kernel's own, us)"),

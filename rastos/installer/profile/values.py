@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..disk_profile import Disk
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -123,6 +125,7 @@ class ImageProfile:
     files: tuple[ProfileFile, ...] = ()
     first_boot: tuple[FirstBootStep, ...] = ()
     rastos: bool = False
+    disk: Disk = Disk()
     path: Path = field(default=Path(), compare=False)
     ancestors: tuple[str, ...] = field(default=(), compare=False, repr=False)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -66,6 +66,12 @@ def faults(tmp_path: Path, text: str) -> list[UserError]:
         (f'{FILE}content = ""\nowner = "a:b"', "no name of owner", 4, "number"),
         ('[[first-boot]]\nname = "A b"\nrun = "true"', "no name of a step", 1, "lower-case"),
         ('packages = ["-curl"]', "takes out 'curl', which nothing can", 1, "leave it out"),
+        ('format = "vdmk"', "unknown format 'vdmk'", 1, "'vmdk'"),
+        ('format = "raw"\ncompress = true', "compression can't be chosen for format raw", 2, "qcow2"),
+        ("[disk]\nluks = true\nraid1 = true", "an encrypted mirror", 1, "choose luks or raid1"),
+        ('[disk]\nswap = "4K"', "a swap file that small", 2, '"8M"'),
+        ('[[disk.data]]\nlabel = "d"\nmount = "/usr"\nsize = "1G"', "mounted on '/usr'", 1, "below /srv"),
+        ("[disk]\nlusk = true", "unknown key 'disk.lusk'", 2, "'luks'"),
         ('inherits = "nobody"', "there is no image profile 'nobody'", 1, "known profiles"),
     ],
 )  # fmt: skip
