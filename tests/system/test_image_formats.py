@@ -182,6 +182,13 @@ def test_created_in_that_format(shop: Workshop, tmp_path: Path, kind: str) -> No
             assert (opened.top / "deployments/1/etc/hostname").read_text() == "formats\n"
 
 
+def test_neither_a_folder_nor_a_device_is_replaced(shop: Workshop, image: Path) -> None:
+    with pytest.raises(UserError, match="a folder"):
+        shop.create(image.parent, format="raw")
+    with attached(image) as device, pytest.raises(UserError, match="a device"):
+        shop.create(device, format="raw")
+
+
 def test_created_compressed(shop: Workshop, tmp_path: Path) -> None:
     plain = shop.create(tmp_path / "plain.qcow2", hostname="packed")
     packed = shop.create(tmp_path / "packed.qcow2", hostname="packed", compress="zstd")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rastos.cli.app import run as run_command
 from rastos.errors import HostError, RastosError, UserError
 from rastos.host import faults, run
 from rastos.installer import compact_image, open_image, plan_compact, plan_resize, resize_image
@@ -184,3 +185,28 @@ def test_compacting_without_space(originals: dict[str, Path], tmp_path: Path) ->
         with pytest.raises(HostError, match="MiB are needed"):
             plan_compact(image)
         assert files(full) == [image.name]
+
+
+def test_as_commands(originals: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    image = str(copied(originals["qcow2"], tmp_path / "small.qcow2"))
+    output = str(tmp_path / "small.vmdk")
+
+    def typed(*words: str, status: int = 0) -> tuple[str, str]:
+        capfd.readouterr()
+        assert run_command(["image", *words]) == status
+        return capfd.readouterr()
+
+    before = unchanged(Path(image))
+    for words in (("convert", image, output), ("resize", image, "+512M"), ("compact", image, "--balance")):
+        assert image in typed(*words, "--dry-run")[1]
+        assert json.loads(typed(*words, "--dry-run", "--json")[0])["image"] == image
+    assert unchanged(Path(image)) == before and files(tmp_path) == ["small.qcow2"]
+    assert output in typed("convert", image, output)[0]
+    assert "did you mean 'vmdk'?" in typed("convert", image, output, "--format", "vmkd", status=1)[1]
+    assert "--force" in typed("convert", image, output, status=1)[1]
+    made = json.loads(typed("convert", image, output, "--force", "--json")[0])
+    assert made["format"] == "vmdk" and made["replaces"] and made["bytes_on_disk"] > 20 << 20
+    assert "1.0 GiB" in typed("resize", image, "+512M")[0]
+    assert "->" in typed("compact", image, "--compress", "zstd")[0]
+    assert "stays" in typed("compact", image)[0], "nothing more to gain"
+    check(Path(image), GIB)
