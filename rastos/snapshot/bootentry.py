@@ -124,5 +124,15 @@ def boot_files(store: Store) -> BootFiles:
     )
 
 
+def entry_values(store: Store) -> dict[int, dict[str, str]]:
+    """What each of our boot entries says, key to value, by deployment."""
+    texts = store.esp.read_all(ENTRIES)
+    return {
+        entry.number: parse_entry(texts[entry.name].decode("utf-8", "replace"))
+        for entry in store.entries()
+        if entry.name in texts
+    }
+
+
 def _line(text: str) -> str:
     return " ".join(text.split())

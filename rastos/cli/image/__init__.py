@@ -10,6 +10,17 @@ from rastos.cli.lazy import LazyGroup
 COMMANDS = {
     "create": ("create", "create", "Create a disk image from an image profile, a manifest and a kernel."),
     "inspect": ("inspect", "inspect", "Partitions, snapshots, deployments, boot entries and sizes of an image."),
+    "manifest": (
+        "manifest",
+        "manifest",
+        "What an image holds: packages with digests, kernel, partitions, command lines.",
+    ),
+    "sbom": ("sbom", "sbom", "A software bill of materials: SPDX or CycloneDX."),
+    "diff": ("diff", "diff", "What differs between two images: disk, packages, kernel, services, files."),
+    "ls": ("ls", "ls", "List files of an image without booting it."),
+    "cat": ("cat", "cat", "Print a file of an image."),
+    "cp": ("cp", "cp", "Copy files out of an image, or into it."),
+    "shell": ("shell", "shell", "A shell in a copy of what an image boots, thrown away or kept."),
     "boot": ("boot", "boot", "Run an image in QEMU: the console, a root shell by SSH, or one command."),
     "test": ("test", "test", "Boot a throw-away overlay and check it."),
 }
@@ -17,4 +28,4 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, table=COMMANDS, package=__name__)
 def image() -> None:
-    """Create, inspect, boot and test disk images."""
+    """Create, look into, boot and test disk images."""
