@@ -11,7 +11,7 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from .boot_record import Boot, BootVerdict, boots, read_boots, verdict
-    from .bootentry import BootFiles, boot_files, entry_values
+    from .bootentry import BootFiles, boot_entries, boot_files
     from .copies import (
         CopyPlan,
         ReparentPlan,
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 # fmt: off
 _HOMES = {
     "boot_record": ("Boot", "BootVerdict", "boots", "read_boots", "verdict"),
-    "bootentry": ("BootFiles", "boot_files", "entry_values"),
+    "bootentry": ("BootFiles", "boot_entries", "boot_files"),
     "copies": (
         "CopyPlan", "ReparentPlan", "copy_snapshots", "create_snapshot", "plan_clone_tree", "plan_copy",
         "plan_reparent", "reparent",
@@ -136,10 +136,10 @@ __all__ = [
     "SECTIONS", "STATE", "Schedule", "SendItem", "SendPlan", "Session", "SessionRecord", "Signer", "Sizes", "Snapshot",
     "SnapshotCheck", "StampShown", "StatePath", "StatePlace", "StateReport", "StateShown", "Store", "SwapPlace",
     "Tree", "TreeChange", "TreeKernel", "Trust", "ValueChange", "Verdict", "Written", "ancestors", "ask",
-    "bad_snapshots", "boot_files", "boot_state", "booted_deployment", "booted_snapshot", "boots", "cancel",
+    "bad_snapshots", "boot_entries", "boot_files", "boot_state", "booted_deployment", "booted_snapshot", "boots", "cancel",
     "change_etc", "change_many", "change_packages", "changed_tree", "check_kernel", "check_name",
     "check_session_name", "check_snapshot", "check_tag", "copy_snapshots", "create_session", "create_snapshot",
-    "delete", "deploy", "descendants", "difference", "discard_session", "drop_old", "entry_values", "etc_path", "etc_state",
+    "delete", "deploy", "descendants", "difference", "discard_session", "drop_old", "etc_path", "etc_state",
     "examine", "export_oci", "export_tar", "forget_unfinished", "grow", "import_archive", "keep", "kept_session",
     "kept_sessions", "kernel_release", "kernels_in", "known_sizes", "last_good", "mark_bad", "marks_of", "matching",
     "measured_sizes", "mend", "newest_usable", "open_session", "opened_place", "opened_running", "parse_remote",

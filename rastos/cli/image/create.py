@@ -13,7 +13,7 @@ from rastos.cli.options import dry_run_option, json_option, secure_boot_options,
 from rastos.cli.package.asking import asked
 
 if TYPE_CHECKING:
-    from rastos.installer import Image, ImagePlan, ImageProfile
+    from rastos.installer import Image, ImagePlan, ImageProfile, Reproduction
     from rastos.package import Channel, LocalRepository, Lockfile, Manifest
 
 
@@ -54,6 +54,12 @@ if TYPE_CHECKING:
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the image.")
 @click.option("--force", is_flag=True, help="Overwrite an image that is there.")
+@click.option(
+    "--verify-reproducible",
+    "twice",
+    is_flag=True,
+    help="Build it a second time and compare; status 1 where they differ.",
+)
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -75,6 +81,7 @@ def create(
     keyring: Path | None,
     output: Path | None,
     force: bool,
+    twice: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -87,7 +94,7 @@ def create(
     from rastos.cli.kernel.distro import distro_package
     from rastos.errors import UserError
     from rastos.host import require_root
-    from rastos.installer import create_image, load_image_profile, parse_size, plan_image
+    from rastos.installer import build_again, create_image, load_image_profile, parse_size, plan_image
     from rastos.kernel import distro_request
     from rastos.package import LocalRepository, load_manifest
 
@@ -136,10 +143,15 @@ def create(
             "there is an image already", on=target, next_step="overwrite it with --force, or name another --output"
         )
     made = create_image(plan, channels, cache=app.config.cache, progress=app.progress)
+    again = build_again(plan, channels, target, cache=app.config.cache, progress=app.progress) if twice else None
     if as_json:
-        app.out.json({**plan.to_json(), "bytes_on_disk": made.bytes_on_disk, "seconds": dict(made.seconds)})
+        whole = {**plan.to_json(), "bytes_on_disk": made.bytes_on_disk, "seconds": dict(made.seconds)}
+        app.out.json({**whole, "reproduction": again} if again else whole)
     else:
         _show_made(app, made)
+        _show_again(app, again)
+    if again and not again.identical:
+        click.get_current_context().exit(1)
 
 
 def _sources(
@@ -189,6 +201,21 @@ def _show_made(app: Application, made: Image) -> None:
     how = "from the cache" if made.cached else "created"
     app.out.print(f"{made.path}: {how}, {render.size(made.bytes_on_disk)} on disk")
     app.out.say(f"next: rastos image test --image {made.path}")
+
+
+def _show_again(app: Application, again: Reproduction | None) -> None:
+    if again is None:
+        return
+    if again.identical:
+        app.out.print(f"the same twice: tree {again.tree_digests[0][:16]}, partition table, ESP, all paths and times")
+        return
+    for same, what in ((again.table, "the partition table"), (again.esp, "the ESP")):
+        if not same:
+            app.out.print(f"differs: {what}")
+    for item in again.paths:
+        app.out.print(f"differs: {item.path} ({', '.join(item.parts) or item.what})")
+    for path in again.times:
+        app.out.print(f"differs: {path} (time)")
 
 
 def _hashed(password: str) -> str:

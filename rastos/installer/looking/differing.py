@@ -154,8 +154,8 @@ def compare(before: Described, after: Described) -> ImageDifference:
         config=_values(before.config, after.config),
         command_line=_values(before.command_line, after.command_line),
         services=_values(before.services, after.services),
-        etc=_paths(before.etc, after.etc),
-        files=_paths(before.files, after.files),
+        etc=changed_paths(before.etc, after.etc),
+        files=changed_paths(before.files, after.files),
     )
 
 
@@ -167,8 +167,8 @@ def _values(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[ValueC
     )
 
 
-def _paths(before: tuple[Leaf, ...], after: tuple[Leaf, ...]) -> tuple[FileChange, ...]:
-    """A folder that is new or gone is one line."""
+def changed_paths(before: tuple[Leaf, ...], after: tuple[Leaf, ...]) -> tuple[FileChange, ...]:
+    """The paths that differ between two lists of them; a folder that is new or gone is one line."""
     was, now = ({leaf.path: leaf.text for leaf in side} for side in (before, after))
     found: list[FileChange] = []
     whole = ""

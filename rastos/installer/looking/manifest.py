@@ -12,7 +12,7 @@ from rastos.host import read_json, sha256_file
 from rastos.kernel import kernel_facts
 from rastos.package import digest_of_tree, target_for
 from rastos.progress import Progress
-from rastos.snapshot import Store, entry_values, kernels_in
+from rastos.snapshot import Store, boot_entries, kernels_in
 
 from ..open import MANIFEST, OpenImage
 from ..partition import ESP_TYPE, Partition
@@ -133,21 +133,12 @@ def kernel_command_line(tree: Path, release: str) -> str:
 
 def deployments_of(store: Store) -> tuple[BootsAs, ...]:
     """Every deployment that can be read, by number, with the boot entry it has."""
-    entries = {entry.number: entry for entry in store.entries()}
-    values = entry_values(store)
+    entries = {entry.number: (entry, values) for entry, values, _ in boot_entries(store.esp)}
     found = []
     for item in store.readable_deployments():
-        entry = entries.get(item.number)
-        found.append(
-            BootsAs(
-                item.number,
-                item.snapshot,
-                item.kernel,
-                entry.name if entry else "",
-                entry.state if entry else "none",
-                values.get(item.number, {}).get("options", ""),
-            )
-        )
+        entry, values = entries.get(item.number, (None, {}))
+        name, state = (entry.name, entry.state) if entry else ("", "none")
+        found.append(BootsAs(item.number, item.snapshot, item.kernel, name, state, values.get("options", "")))
     return tuple(found)
 
 
