@@ -23,7 +23,7 @@ from rastos.snapshot import (
     kept_sessions,
 )
 
-from .open import MANIFEST, image_format, image_lock, missing_image, open_image
+from .open import MANIFEST, image_lock, missing_image, open_image, shown_format
 from .partition import ESP_TYPE, Partition, read_layout
 
 _BLOCK = 1 << 20
@@ -103,7 +103,7 @@ def _without_mount(path: Path) -> Inspection:
         image_lock(path, "inspect", shared=True),
         working_directory(Path(tempfile.gettempdir()), "rastos-look") as work,
     ):
-        kind = image_format(path)
+        kind = shown_format(path)
         size = int(json.loads(run(["qemu-img", "info", "--output=json", path]).stdout)["virtual-size"])
         disk = work / "disk"
         _copy_out(path, kind, disk, 0, _BLOCK)

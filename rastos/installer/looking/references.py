@@ -11,7 +11,7 @@ from rastos.errors import UserError
 from rastos.host import run, working_directory
 from rastos.snapshot import Deployment, Snapshot, Store
 
-from ..open import OpenImage, image_format, missing_image, open_image
+from ..open import OpenImage, missing_image, open_image, shown_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,10 @@ def opened_snapshot(reference: ImageReference, *, writable: bool, purpose: str) 
 def throw_away_copy(reference: ImageReference, cache: Path) -> Iterator[ImageReference]:
     """An overlay of an image that can be written to, gone at the end of the block; the image stays as it is.
 
-    Raises what `image_format` raises.
+    Raises what `shown_format` raises.
     """
     with working_directory(cache / "vm", "look") as place:
         overlay = place / f"{reference.path.stem}.qcow2"
-        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", image_format(reference.path)]
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", shown_format(reference.path)]
         run([*argv, "-b", reference.path.absolute(), overlay], what="make a throw-away overlay")
         yield ImageReference(overlay, reference.snapshot)
