@@ -83,6 +83,7 @@ def hostile(image: Path, tmp_path: Path) -> None:
             (folder / "climb").symlink_to("../" * 20 + str(tmp_path / "secret").lstrip("/"))
             (folder / "root").symlink_to("/usr/share/zoneinfo/UTC")
             (folder / "\x1b[2Jname").write_text("x")
+            (folder / os.fsdecode(b"no\xffutf8")).write_text("x")
             os.mkfifo(folder / "pipe")
             os.mknod(folder / "disk", stat.S_IFBLK | 0o666, os.makedev(8, 0))
             (folder / "strong").write_text("#!")
@@ -151,6 +152,10 @@ def test_hostile_links_lead_nowhere(image: Path, tmp_path: Path, rastos: Typed) 
     assert kinds["disk"] == "block device" and kinds["out"] == "link"
     listed = rastos("image", "ls", f"{image}:1", "/usr/share/trap")[0]
     assert "\x1b" not in listed and "out -> " in listed
+    assert "no\\udcffutf8" in listed
+    names = [entry["path"] for entry in json.loads(rastos("image", "ls", f"{image}:1", "/usr/share/trap", "--json")[0])]
+    assert os.fsdecode(b"/usr/share/trap/no\xffutf8") in names
+    assert "\x1b" not in rastos("image", "diff", f"{image}:0", f"{image}:1", status=1)[0]
     copied = copy_from_image(trap, "/usr/share/trap", tmp_path / "copy")
     assert sorted(path for path, _ in copied.left_out) == ["/usr/share/trap/disk", "/usr/share/trap/pipe"]
     assert os.readlink(tmp_path / "copy/out") == str(tmp_path), "a link is copied as one"

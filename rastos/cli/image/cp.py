@@ -47,7 +47,7 @@ def cp(app: Application, source: str, target: str, owners: bool, force: bool, as
         return
     app.out.print(f"{copied.target}: {copied.paths} paths, {render.size(copied.size)}")
     for path, what in copied.left_out:
-        app.out.say(f"left out: {path} is a {what}")
+        app.out.say(f"left out: {render.plain(path)} is a {what}")
     if there is not None:
         image = there[0].path
         if copied.snapshot is None:

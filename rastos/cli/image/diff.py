@@ -9,6 +9,7 @@ import click
 from rastos.cli.app import Application
 from rastos.cli.image.arguments import reference_of
 from rastos.cli.options import json_option
+from rastos.cli.render import plain
 
 if TYPE_CHECKING:
     from rastos.installer import ImageDifference
@@ -55,7 +56,7 @@ def diff(ctx: click.Context, before: str, after: str, only: str, path: str, as_j
         app.out.json({"same": not found, "difference": found})
     else:
         for line in _lines(found):
-            app.out.print(line)
+            app.out.print(plain(line))
     ctx.exit(1 if found else 0)
 
 

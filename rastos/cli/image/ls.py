@@ -11,6 +11,7 @@ import click
 from rastos.cli.app import Application
 from rastos.cli.image.arguments import place_of
 from rastos.cli.options import json_option
+from rastos.cli.render import plain
 
 if TYPE_CHECKING:
     from rastos.installer import Entry
@@ -41,18 +42,13 @@ def ls(app: Application, image: str, path: str | None, recursive: bool, as_json:
         links, owner, group, size = _cells(item)
         when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(item.modified))
         name = item.path if recursive or len(found) == 1 and item.path == place else item.path.rpartition("/")[2]
-        arrow = f" -> {_plain(item.target)}" if item.target else ""
+        arrow = f" -> {plain(item.target)}" if item.target else ""
         app.out.raw(
             f"{stat.filemode(item.mode)} {links:>{widths[0]}} {owner:<{widths[1]}} {group:<{widths[2]}} "
-            f"{size:>{widths[3]}} {when} {_plain(name)}{arrow}"
+            f"{size:>{widths[3]}} {when} {plain(name)}{arrow}"
         )
 
 
 def _cells(item: Entry) -> tuple[str, str, str, str]:
     size = f"{item.device[0]}, {item.device[1]}" if item.kind.endswith("device") else str(item.size)
     return str(item.links), item.owner or str(item.uid), item.group or str(item.gid), size
-
-
-def _plain(name: str) -> str:
-    """A name that can't drive the terminal."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)

@@ -11,7 +11,7 @@ from rastos.errors import UserError
 from rastos.host import run, working_directory
 from rastos.snapshot import Deployment, Snapshot, Store
 
-from ..open import OpenImage, missing_image, open_image, shown_format
+from ..open import OpenImage, image_lock, missing_image, open_image, shown_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ def throw_away_copy(reference: ImageReference, cache: Path) -> Iterator[ImageRef
 
     Raises what `shown_format` raises.
     """
-    with working_directory(cache / "vm", "look") as place:
+    held = image_lock(reference.path, "a shell in a throw-away copy", shared=True)
+    with held, working_directory(cache / "vm", "look") as place:
         overlay = place / f"{reference.path.stem}.qcow2"
         argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", shown_format(reference.path)]
         run([*argv, "-b", reference.path.absolute(), overlay], what="make a throw-away overlay")

@@ -33,6 +33,8 @@ def view(tmp_path: Path) -> View:
         "name": "etc/hostname",
     }.items():
         (root / name).symlink_to(target)
+    (root / "usr/absolute").symlink_to("/secret")
+    (root / "usr/again").symlink_to("/usr/lib")
     (etc / "out").symlink_to("../../../secret")
     (etc / "up").symlink_to("../usr")
     return View(root, {"etc": etc})
@@ -46,6 +48,8 @@ def view(tmp_path: Path) -> View:
         ("..", ()),
         ("/../../secret", ("secret",)),
         ("/absolute", ("secret",)),
+        ("/usr/absolute", ("secret",)),
+        ("/usr/again/file", ("usr", "lib", "file")),
         ("/above", ("secret",)),
         ("/top/top/top/secret", ("secret",)),
         ("lib/file", ("usr", "lib", "file")),
