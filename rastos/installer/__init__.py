@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .looking.differing import IMAGE_SECTIONS, FileChange, ImageDifference, image_difference
     from .looking.listing import Entry, list_image, read_from_image
     from .looking.manifest import ImageManifest, image_manifest
-    from .looking.rebuilding import Reproduction, build_again, compare_builds
+    from .looking.rebuilding import Reproduction, build_again, check_comparable, compare_builds
     from .looking.references import ImageReference, opened_snapshot, parse_place, parse_reference, throw_away_copy
     from .looking.sbom import SBOM_FORMATS, bill_of_materials
     from .newroot import RootPlan, create_root, plan_root
@@ -31,7 +31,7 @@ _HOMES = {
     "looking.differing": ("FileChange", "IMAGE_SECTIONS", "ImageDifference", "image_difference"),
     "looking.listing": ("Entry", "list_image", "read_from_image"),
     "looking.manifest": ("ImageManifest", "image_manifest"),
-    "looking.rebuilding": ("Reproduction", "build_again", "compare_builds"),
+    "looking.rebuilding": ("Reproduction", "build_again", "check_comparable", "compare_builds"),
     "looking.references": ("ImageReference", "opened_snapshot", "parse_place", "parse_reference", "throw_away_copy"),
     "looking.sbom": ("SBOM_FORMATS", "bill_of_materials"),
     "newroot": ("RootPlan", "create_root", "plan_root"),
@@ -60,6 +60,7 @@ __all__ = [
     "SBOM_FORMATS",
     "bill_of_materials",
     "build_again",
+    "check_comparable",
     "compare_builds",
     "copy_from_image",
     "copy_into_image",

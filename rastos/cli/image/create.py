@@ -94,7 +94,7 @@ def create(
     from rastos.cli.kernel.distro import distro_package
     from rastos.errors import UserError
     from rastos.host import require_root
-    from rastos.installer import build_again, create_image, load_image_profile, parse_size, plan_image
+    from rastos.installer import build_again, check_comparable, create_image, load_image_profile, parse_size, plan_image
     from rastos.kernel import distro_request
     from rastos.package import LocalRepository, load_manifest
 
@@ -111,6 +111,8 @@ def create(
         root_password=_hashed(root_password) if root_password else chosen.root_password,
         ssh_keys=(*chosen.ssh_keys, *(_public_key(path) for path in keys)),
     )
+    if twice:
+        check_comparable(chosen.format)
     target = (output or app.config.output / f"{chosen.name}.{chosen.format}").absolute()
     manifest = load_manifest(packages or app.config.manifest)
     repository = LocalRepository(app.config.repository)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rastos.cli import render
 from rastos.cli.app import Application
 from rastos.cli.image.arguments import reference_of
 from rastos.cli.options import json_option
-from rastos.cli.render import plain
 
 if TYPE_CHECKING:
     from rastos.installer import ImageDifference
@@ -56,7 +56,7 @@ def diff(ctx: click.Context, before: str, after: str, only: str, path: str, as_j
         app.out.json({"same": not found, "difference": found})
     else:
         for line in _lines(found):
-            app.out.print(plain(line))
+            app.out.print(render.plain(line))
     ctx.exit(1 if found else 0)
 
 
@@ -65,7 +65,9 @@ def _lines(found: ImageDifference) -> list[str]:
     for name, title in TITLES.items():
         changes = getattr(found, name)
         if changes:
-            lines += ["", f"{title} ({len(changes)})", *(f"  {_value(item)}" for item in changes)]
+            sizes = [render.size(count) for count in found.installed_size]
+            grown = f", {sizes[0]} → {sizes[1]} installed" if name == "packages" else ""
+            lines += ["", f"{title} ({len(changes)}){grown}", *(f"  {_value(item)}" for item in changes)]
     for name, title in (("etc", "/etc"), ("files", "files")):
         paths = getattr(found, name)
         if paths:

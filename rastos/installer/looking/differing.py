@@ -59,11 +59,15 @@ class Described:
     services: Mapping[str, str] = field(default_factory=dict)
     etc: tuple[Leaf, ...] = ()
     files: tuple[Leaf, ...] = ()
+    installed_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ImageDifference:
-    """All that differs between two images; empty sections: no difference there."""
+    """All that differs between two images; empty sections: no difference there.
+
+    `installed_size`: bytes of all packages, before and after; 0 where packages were not asked for.
+    """
 
     before: str
     after: str
@@ -76,6 +80,7 @@ class ImageDifference:
     services: tuple[ValueChange, ...] = ()
     etc: tuple[FileChange, ...] = ()
     files: tuple[FileChange, ...] = ()
+    installed_size: tuple[int, int] = (0, 0)
 
     def __bool__(self) -> bool:
         return any(getattr(self, name.replace("-", "_")) for name in IMAGE_SECTIONS)
@@ -115,6 +120,7 @@ def describe(opened: OpenSnapshot, name: str, only: Collection[str], path: str =
     etc = store.deployment_path(opened.deployment.number) / "etc" if opened.deployment else tree / "etc"
     in_etc = path == "etc" or path.startswith("etc/")
     whole = not path
+    records = read_local(target_for(tree, tree).database) if "packages" in only else {}
     return Described(
         name,
         partitions={
@@ -126,10 +132,7 @@ def describe(opened: OpenSnapshot, name: str, only: Collection[str], path: str =
             f"deployment {item.number}": f"snapshot {item.snapshot}, kernel {item.kernel}, {item.state}"
             for item in (deployments_of(store) if "boot" in only else ())
         },
-        packages={
-            key: record.version
-            for key, record in (read_local(target_for(tree, tree).database) if "packages" in only else {}).items()
-        },
+        packages={key: record.version for key, record in records.items()},
         kernel={"release": kernel.release, "package": kernel.package, "vmlinuz sha256": kernel.sha256}
         if "kernel" in only
         else {},
@@ -138,6 +141,7 @@ def describe(opened: OpenSnapshot, name: str, only: Collection[str], path: str =
         services=services(tree) if "services" in only else {},
         etc=_leaves(etc, path.removeprefix("etc").strip("/"), "etc") if "etc" in only and (whole or in_etc) else (),
         files=_leaves(tree, path, "") if "files" in only and (whole or not in_etc) else (),
+        installed_size=sum(record.installed_size for record in records.values()),
     )
 
 
@@ -156,6 +160,7 @@ def compare(before: Described, after: Described) -> ImageDifference:
         services=_values(before.services, after.services),
         etc=changed_paths(before.etc, after.etc),
         files=changed_paths(before.files, after.files),
+        installed_size=(before.installed_size, after.installed_size),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rastos.errors import UserError
 from rastos.host import working_directory
 from rastos.package import Channel, Leaf, digest_of_tree, exact_manifest, target_for
 from rastos.progress import Progress
@@ -23,6 +24,7 @@ from .references import ImageReference, OpenSnapshot, opened_snapshot
 
 # when it was deployed, which is what this file is there to say
 DATED = frozenset({"etc/rastos/deployment.json"})
+COMPARABLE = ("qcow2", "raw", "vmdk", "vdi", "vhdx", "vhd")
 _HEAD, _TAIL = 1 << 20, 33 * 512  # UEFI 2.10, 5.3: the table at both ends
 
 
@@ -49,6 +51,14 @@ class _Built:
     esp: str
     leaves: tuple[Leaf, ...]
     times: Mapping[str, int]
+
+
+def check_comparable(kind: str) -> None:
+    """UserError: what is made in this format is no disk that can be opened for comparing."""
+    if kind not in COMPARABLE:
+        raise UserError(
+            f"two builds can't be compared in format {kind}", next_step=f"use one of {', '.join(COMPARABLE)} for that"
+        )
 
 
 def build_again(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from rastos.errors import UserError
+from rastos.installer import check_comparable
 from rastos.installer.looking.differing import Described, FileChange, changed_paths, compare
 from rastos.package import Leaf
 from rastos.snapshot import PackageChange, ValueChange
@@ -70,3 +74,9 @@ def test_paths() -> None:
         FileChange("new", "added"),
         FileChange("owner", "changed", ("owner 0:0 → 5:0", "attributes")),
     )
+
+
+def test_formats_that_are_no_disk_are_not_compared() -> None:
+    check_comparable("qcow2")
+    with pytest.raises(UserError, match="format tar"):
+        check_comparable("tar")
