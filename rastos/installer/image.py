@@ -35,6 +35,7 @@ from rastos.package import (
     Plan,
     TransactionPolicy,
     apply_plan,
+    package_paths,
     plan_change,
     policy_of,
     target_for,
@@ -52,10 +53,11 @@ from .machine_project import project_of, write_project
 from .open import MANIFEST, OPTIONS, check_unused, image_lock
 from .own_package import own_package
 from .partition import Layout, plan_layout, write_layout
-from .profiles import ImageProfile
-from .system import configure_system
+from .profile import ImageProfile
+from .reproducible import EARLIEST, without_moment
+from .system import configure_system, foreseen, says_much
 
-VERSION = "6"  # of what this module makes; part of the key
+VERSION = "7"  # of what this module makes; part of the key
 SPARE = 1 << 30
 KEPT_IMAGES = 6
 
@@ -168,6 +170,26 @@ def packages_of(
     decide: Decide | None = None,
 ) -> tuple[LocalPackage, Plan]:
     """The kernel of a profile, and the plan that brings all of its packages into an empty tree. UserError as `plan_image`."""
+    kernel = kernel_of(profile, repository)
+    packages = plan_packages(
+        profile,
+        (kernel.name,),
+        manifest,
+        channels,
+        repository,
+        cache=cache,
+        progress=progress,
+        lock=lock,
+        decide=decide,
+    )
+    if says_much(profile):
+        for fault in foreseen(profile, package_paths(packages, (repository.directory, cache / "packages"), cache)):
+            raise fault
+    return kernel, packages
+
+
+def kernel_of(profile: ImageProfile, repository: LocalRepository) -> LocalPackage:
+    """The package of a profile's kernel. UserError: it is not built."""
     name = profile.kernel if repository.find(profile.kernel) else f"linux-rastos-{profile.kernel}"
     kernel = repository.find(name)
     if kernel is None:
@@ -177,24 +199,39 @@ def packages_of(
             next_step=f"`rastos kernel build --profile {profile.kernel}`"
             + (f"; built: {', '.join(built)}" if built else ""),
         )
+    return kernel
+
+
+def plan_packages(
+    profile: ImageProfile,
+    kernel: tuple[str, ...],
+    manifest: Manifest,
+    channels: Sequence[Channel],
+    repository: LocalRepository,
+    *,
+    cache: Path,
+    progress: Progress,
+    lock: Lockfile | None = None,
+    decide: Decide | None = None,
+) -> Plan:
+    """What brings a profile's packages and `kernel` (none: it isn't there yet) into an empty tree. UserError: some are not there."""
     init = init_package(repository, cache)
-    own = (own_package(repository, cache, kind=_kind(manifest)),) if profile.rastos else ()
+    own = (own_package(repository, cache, kind=kind_of(manifest)),) if profile.rastos else ()
     nowhere = target_for(cache / "images" / "empty-root", cache, immutable=True)
     facts = Facts(host=profile.hostname, profile=profile.name, arch=nowhere.arch)
-    packages = plan_change(
+    return plan_change(
         nowhere,
         channels,
-        Change(install=tuple(dict.fromkeys((*profile.packages, name, init, *own)))),
+        Change(install=tuple(dict.fromkeys((*profile.packages, *kernel, init, *own)))),
         progress,
         manifest=manifest,
         declared=manifest.declared(profile.sets, facts),
         decide=decide,
         lock=lock,
     )
-    return kernel, packages
 
 
-def _kind(manifest: Manifest) -> str:
+def kind_of(manifest: Manifest) -> str:
     """What packages are called like: the kind of the manifest's channels, or the host's own."""
     kinds = {spec.kind for spec in manifest.channels.values()} - {"local"}
     return min(kinds) if kinds else "debian" if Path("/etc/debian_version").is_file() else "pacman"
@@ -253,7 +290,7 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
 
 def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path, top: Path, clock: _Clock) -> None:
     layout, profile = plan.layout, plan.profile
-    esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
+    esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size, epoch=EARLIEST)
     store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline, uki=profile.uki)
     with create_session(store, None, "create the image") as session:
         with clock.phase("install packages"):
@@ -263,6 +300,7 @@ def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path,
             configure_system(session.tree, profile, layout.esp)
             if plan.project:
                 write_project(session.tree, plan.project)
+            esp.epoch = without_moment(session.tree)
             install_bootloader(esp, session.tree, plan.secure_boot)
         with clock.phase("first snapshot"):
             snapshot = session.commit(f"first system, profile {profile.name}")

@@ -61,7 +61,7 @@ def test_a_profile_chooses(tmp_path: Path, lines: str, kind: str, compression: s
     ("line", "what", "step"),
     [
         ('format = "vmkd"', "unknown format 'vmkd'", "did you mean 'vmdk'?"),
-        ('compress = "gzip"', "unknown compression 'gzip'", "zlib"),
+        ('compress = "gzip"', "unknown compress 'gzip'", "zlib"),
         ('format = "vdi"\ncompress = true', "can't be chosen for format vdi", "qcow2"),
     ],
 )
