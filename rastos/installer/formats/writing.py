@@ -38,7 +38,7 @@ def write_format(
     snapshot that boots next. Raises ExternalError with qemu-img's words, UserError.
     """
     if kind.kind == "tree":
-        _write_tree(disk, driver, target, kind, progress)
+        _write_tree(disk, target, kind, progress)
     else:
         with progress.step(f"Convert to {kind.name}", total=100, unit="%") as step:
             with ExitStack() as stack:
@@ -110,28 +110,22 @@ def _size(disk: Path, driver: str) -> int:
     return int(json.loads(done.stdout)["virtual-size"])
 
 
-def _write_tree(disk: Path, driver: str, target: Path, kind: Format, progress: Progress) -> None:
-    with ExitStack() as stack:
-        if driver not in ("raw", "qcow2"):
-            overlay = target.with_name(f"{target.name}.overlay")
-            stack.callback(overlay.unlink, missing_ok=True)
-            disk = overlay_on(disk, driver, overlay)
-        opened = stack.enter_context(open_image(disk, writable=False, purpose=f"write it as {kind.name}"))
+def _write_tree(disk: Path, target: Path, kind: Format, progress: Progress) -> None:
+    with open_image(disk, writable=False, purpose=f"write it as {kind.name}") as opened:
         store = Store.open(opened.top, opened.esp, writable=False)
         current = store.current()
         if current is None:
             raise UserError(
                 "nothing is deployed in this image",
                 on=disk,
-                next_step="choose one: `rastos snapshot export ID --tar FILE`",
+                next_step="choose a snapshot: `rastos snapshot export ID --tar FILE`",
             )
-        number = current.snapshot
-        as_of = newest_package(store.tree(number))
+        as_of = newest_package(store.tree(current.snapshot))
         if kind.name == "tar":
-            export_tar(store, number, target, progress, as_of=as_of)
+            export_tar(store, current.snapshot, target, progress, as_of=as_of)
         else:
             folder = target.with_name("oci")
-            export_oci(store, number, folder, progress, as_of=as_of)
+            export_oci(store, current.snapshot, folder, progress, as_of=as_of)
             _bundle(folder, target)
 
 
