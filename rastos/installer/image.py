@@ -46,7 +46,7 @@ from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deplo
 from .bootloader import install_bootloader
 from .filesystem import make_esp, make_root
 from .formats.converting import check_output
-from .formats.table import find_format
+from .formats.table import find_format, format_of_name
 from .formats.writing import write_format
 from .initprogram import init_package
 from .machine_project import project_of, write_project
@@ -320,7 +320,7 @@ def _record(place: Path) -> Path:
 
 def _forget_old(cache: Path) -> None:
     """Keep the images used last: each costs what it has on disk."""
-    kept = [path for path in (cache / "images").iterdir() if path.is_file() and path.suffix not in ("", ".json")]
+    kept = [path for path in (cache / "images").iterdir() if format_of_name(path) is not None]
     for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_IMAGES:]:
         path.unlink(missing_ok=True)
         _record(path).unlink(missing_ok=True)
