@@ -45,6 +45,7 @@ from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deplo
 
 from .bootloader import install_bootloader
 from .filesystem import make_esp, make_root
+from .formats.converting import check_output
 from .formats.table import find_format
 from .formats.writing import write_format
 from .initprogram import init_package
@@ -241,6 +242,7 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
     require_root("create an image")
     place = _cached(cache, plan.key, plan.profile.format)
     clock = _Clock(progress)
+    check_output(plan.output, find_format(plan.profile.format), force=True)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
     with image_lock(plan.output, "creating the image"):
         if plan.output.exists():
