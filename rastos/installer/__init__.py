@@ -8,6 +8,7 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from .bootfacts import ImageKernel, image_kernel
+    from .enrolment import EnrolmentPlan, plan_enrolment, write_enrolment
     from .image import Image, ImagePlan, create_image, plan_image
     from .inspect import Inspection, inspect_image
     from .newroot import RootPlan, create_root, plan_root
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bootfacts": ("ImageKernel", "image_kernel"),
+    "enrolment": ("EnrolmentPlan", "plan_enrolment", "write_enrolment"),
     "image": ("Image", "ImagePlan", "create_image", "plan_image"),
     "inspect": ("Inspection", "inspect_image"),
     "newroot": ("RootPlan", "create_root", "plan_root"),
@@ -28,6 +30,7 @@ _HOMES = {
 
 __all__ = [
     "Accelerator",
+    "EnrolmentPlan",
     "Image",
     "ImageKernel",
     "ImagePlan",
@@ -44,9 +47,11 @@ __all__ = [
     "load_image_profile",
     "open_image",
     "parse_size",
+    "plan_enrolment",
     "plan_image",
     "plan_root",
     "probe_accelerator",
+    "write_enrolment",
 ]
 
 

@@ -11,6 +11,7 @@ COMMANDS = {
     "create": ("create", "create", "Create a disk image from an image profile, a manifest and a kernel."),
     "inspect": ("inspect", "inspect", "Partitions, snapshots, deployments, boot entries and sizes of an image."),
     "boot": ("boot", "boot", "Run an image in QEMU: the console, a root shell by SSH, or one command."),
+    "secure-boot": ("secureboot", "secure_boot", "Put your Secure Boot keys on an image's ESP, to be enrolled there."),
     "test": ("test", "test", "Boot a throw-away overlay and check it."),
 }
 

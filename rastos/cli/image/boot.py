@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from rastos.cli.app import Application
-from rastos.cli.options import chosen_image, image_option
+from rastos.cli.options import chosen_image, image_option, secure_boot_machine_option
 
 
 @click.command()
@@ -21,6 +21,7 @@ from rastos.cli.options import chosen_image, image_option
 @click.option("--memory", default=1024, show_default=True, metavar="MIB", type=click.IntRange(min=128))
 @click.option("--cpus", type=click.IntRange(min=1), help="Processors (default: 2 with KVM, 1 emulated).")
 @click.option("--timeout", default=240.0, show_default=True, metavar="SECONDS", help="How long to wait for the system.")
+@secure_boot_machine_option
 @image_option
 @click.pass_context
 def boot(
@@ -32,6 +33,7 @@ def boot(
     memory: int,
     cpus: int | None,
     timeout: float,
+    secure_boot_cert: Path | None,
     image: Path | None,
 ) -> None:
     """Run an image in QEMU: the console (Ctrl-] leaves), a root shell by SSH, or one command.
@@ -41,6 +43,8 @@ def boot(
     from rastos.host import run, working_directory
     from rastos.installer.vm import booted, pass_through
 
+    if secure_boot_cert and not uefi:
+        raise click.UsageError("--direct starts no firmware that could check a signature.")
     app: Application = ctx.obj
     path = chosen_image(image, app.config.output)
     cache = app.config.cache
@@ -50,7 +54,16 @@ def boot(
         if ssh:
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], what="make a throw-away SSH key")
         public = key.with_suffix(".pub").read_text().strip() if ssh else ""
-        with booted(path, cache=cache, way=way, persist=persist, memory=memory, cpus=cpus, ssh_key=public) as machine:
+        with booted(
+            path,
+            cache=cache,
+            way=way,
+            persist=persist,
+            memory=memory,
+            cpus=cpus,
+            ssh_key=public,
+            secure_boot_cert=secure_boot_cert,
+        ) as machine:
             if not command and not ssh:
                 kept = "writes to the image" if persist else "everything is thrown away"
                 app.out.say(f"{path}: {way} boot, {kept}; Ctrl-] leaves, SSH on 127.0.0.1:{machine.spec.ssh_port}")

@@ -8,7 +8,7 @@ import click
 
 from rastos.cli import render
 from rastos.cli.app import Application
-from rastos.cli.options import chosen_image, image_option, json_option
+from rastos.cli.options import chosen_image, image_option, json_option, secure_boot_machine_option
 
 
 @click.command()
@@ -20,6 +20,7 @@ from rastos.cli.options import chosen_image, image_option, json_option
 @click.option("--run", "commands", multiple=True, metavar="COMMAND", help="A command that must succeed in the guest.")
 @click.option("--memory", default=1024, show_default=True, metavar="MIB", type=click.IntRange(min=128))
 @click.option("--timeout", default=240.0, show_default=True, metavar="SECONDS", help="How long one boot may take.")
+@secure_boot_machine_option
 @image_option
 @json_option
 @click.pass_context
@@ -30,12 +31,15 @@ def test(
     commands: tuple[str, ...],
     memory: int,
     timeout: float,
+    secure_boot_cert: Path | None,
     image: Path | None,
     as_json: bool,
 ) -> None:
     """Boot a throw-away overlay by UEFI and by direct kernel boot, and check it. Exit status 1 if a check fails."""
     from rastos.installer.vm import WAYS, test_image
 
+    if secure_boot_cert and only == "direct":
+        raise click.UsageError("--direct starts no firmware that could check a signature.")
     app: Application = ctx.obj
     path = chosen_image(image, app.config.output)
     report = test_image(
@@ -47,6 +51,7 @@ def test(
         purposes=purposes,
         memory=memory,
         timeout=timeout,
+        secure_boot_cert=secure_boot_cert,
     )
     if as_json:
         app.out.json(

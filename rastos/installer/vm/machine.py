@@ -17,6 +17,7 @@ from .console import Console
 from .guest import Agent, Answer
 from .monitor import Monitor
 from .qemu import MachineSpec, argv, find_firmware
+from .secureboot import enrol, find_secure_firmware, refusal
 
 # an emulated timer comes late on a busy host, and the kernel panics: "IO-APIC + timer doesn't work"
 EMULATED = "no_timer_check"
@@ -64,6 +65,12 @@ class Machine:
             text = self.console.crash() or self.console.tail()
             raise GuestCrashed(
                 f"the guest crashed ({name}) while waiting: {what}", next_step="read its words below", tail=text
+            )
+        if self.spec.secure and (words := refusal(self.console.text())):
+            raise ExternalError(
+                f"the firmware refused what the disk starts, while waiting: {what}",
+                next_step="sign it: `rastos snapshot deploy` with --secure-boot-key and --secure-boot-cert",
+                tail=words,
             )
         if self.process.poll() is not None:
             raise ExternalError(
@@ -223,11 +230,13 @@ def booted(
     cpus: int | None = None,
     ssh_key: str = "",
     keep_log: Path | None = None,
+    secure_boot_cert: Path | None = None,
     change: Callable[[MachineSpec], MachineSpec] | None = None,
 ) -> Iterator[Machine]:
     """Boot an image, by `way` uefi or direct, on a throw-away overlay unless `persist`; `cpus` None: what suits it.
 
-    `change` has the last word about the machine.
+    With `secure_boot_cert` (PEM) the firmware starts only what that certificate's key has signed; it is enrolled in this
+    machine alone. `change` has the last word about the machine.
     """
     from ..open import image_format, image_lock, missing_image
     from .accelerator import probe_accelerator
@@ -265,9 +274,12 @@ def booted(
             sockets=sockets,
         )
         if way == "uefi":
-            code, variables = find_firmware()
-            shutil.copyfile(variables, place / "variables.fd")
-            spec = replace(spec, firmware=(code, place / "variables.fd"))
+            code, variables = find_firmware() if secure_boot_cert is None else find_secure_firmware()
+            if secure_boot_cert is None:
+                shutil.copyfile(variables, place / "variables.fd")
+            else:
+                enrol(variables, secure_boot_cert, place / "variables.fd")
+            spec = replace(spec, firmware=(code, place / "variables.fd"), secure=secure_boot_cert is not None)
         spec = change(spec) if change else spec
         try:
             yield stack.enter_context(started(spec))

@@ -25,6 +25,7 @@ class MachineSpec:
     written to the disk has to survive the host; `ssh_port` a port of 127.0.0.1, 0 for no network;
     `ssh_key` a public key root gets through a systemd credential (systemd.system-credentials(7)). `gdb` is the port of
     127.0.0.1 a debugger connects to, 0 for a socket, None for none; `stopped` waits for it before the first instruction.
+    `secure`: the firmware is one with Secure Boot, which keeps its variables from the guest by System Management Mode.
     """
 
     runtime: Path
@@ -36,6 +37,7 @@ class MachineSpec:
     memory: int = 1024
     cpus: int = 2
     firmware: tuple[Path, Path] | None = None
+    secure: bool = False
     kernel: Path | None = None
     initrd: Path | None = None
     cmdline: str = ""
@@ -83,7 +85,15 @@ def find_firmware() -> tuple[Path, Path]:
 
 def argv(spec: MachineSpec) -> list[str]:
     """The command line."""
-    words = ["qemu-system-x86_64", "-machine", "q35", "-accel", spec.accel, "-cpu", spec.cpu]
+    words = [
+        "qemu-system-x86_64",
+        "-machine",
+        "q35,smm=on" if spec.secure else "q35",
+        "-accel",
+        spec.accel,
+        "-cpu",
+        spec.cpu,
+    ]
     words += ["-m", str(spec.memory), "-smp", str(spec.cpus), "-display", "none", "-nodefaults", "-no-user-config"]
     words += ["-qmp", f"unix:{_comma(spec.monitor)},server=on,wait=off"]
     log = _comma(spec.console_log)
@@ -93,6 +103,8 @@ def argv(spec: MachineSpec) -> list[str]:
         code, variables = spec.firmware
         words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_comma(code)}"]
         words += ["-drive", f"if=pflash,unit=1,format=raw,file={_comma(variables)}"]
+    if spec.secure:
+        words += ["-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1"]
     if spec.kernel:
         words += ["-kernel", str(spec.kernel), "-append", spec.cmdline]
         if spec.initrd:
