@@ -8,6 +8,8 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from .bootfacts import ImageKernel, image_kernel
+    from .disk_profile import DataDisk, Disk, disk_fault
+    from .encryption import read_passphrase, use_passphrase_file
     from .enrolment import EnrolmentPlan, plan_enrolment, write_enrolment
     from .image import Image, ImagePlan, create_image, plan_image
     from .inspect import Inspection, inspect_image
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bootfacts": ("ImageKernel", "image_kernel"),
+    "disk_profile": ("DataDisk", "Disk", "disk_fault"),
+    "encryption": ("read_passphrase", "use_passphrase_file"),
     "enrolment": ("EnrolmentPlan", "plan_enrolment", "write_enrolment"),
     "image": ("Image", "ImagePlan", "create_image", "plan_image"),
     "inspect": ("Inspection", "inspect_image"),
@@ -30,6 +34,8 @@ _HOMES = {
 
 __all__ = [
     "Accelerator",
+    "DataDisk",
+    "Disk",
     "EnrolmentPlan",
     "Image",
     "ImageKernel",
@@ -40,6 +46,7 @@ __all__ = [
     "RootPlan",
     "create_image",
     "create_root",
+    "disk_fault",
     "image_kernel",
     "image_profiles",
     "inspect_image",
@@ -51,6 +58,8 @@ __all__ = [
     "plan_image",
     "plan_root",
     "probe_accelerator",
+    "read_passphrase",
+    "use_passphrase_file",
     "write_enrolment",
 ]
 

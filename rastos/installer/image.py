@@ -44,6 +44,7 @@ from rastos.progress import Progress
 from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
 
 from .bootloader import install_bootloader
+from .disk_making import disk_packages, disk_words, root_place, write_encrypted
 from .filesystem import make_esp, make_root
 from .initprogram import init_package
 from .machine_project import project_of, write_project
@@ -53,7 +54,7 @@ from .partition import Layout, plan_layout, write_layout
 from .profiles import ImageProfile
 from .system import configure_system
 
-VERSION = "6"  # of what this module makes; part of the key
+VERSION = "7"  # of what this module makes; part of the key
 SPARE = 1 << 30
 KEPT_IMAGES = 6
 
@@ -140,14 +141,13 @@ def plan_image(
     project = project_of(manifest, channels) if profile.rastos else ""
     signed = (secure_boot.fingerprint,) if secure_boot else ()
     key = digest_of(VERSION, described, contents, kernel.sha256, made, project, *signed)
-    layout = plan_layout(profile.size, profile.esp, seed=key)
+    layout = plan_layout(profile.size, profile.esp, seed=key, luks=profile.disk.luks)
     if packages.installed_size > layout.root.size:
         raise UserError(
             f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
             next_step="make the image larger: --size",
         )
-    place = _cached(cache, key, profile.format)
-    cached = place.is_file()
+    cached = _cached(cache, key, _kept_format(profile)).is_file()
     policy = policy_of(manifest)
     return ImagePlan(
         profile, packages, kernel.name, kernel.version, layout, output, key, cached, policy, secure_boot, project
@@ -182,7 +182,11 @@ def packages_of(
     packages = plan_change(
         nowhere,
         channels,
-        Change(install=tuple(dict.fromkeys((*profile.packages, name, init, *own)))),
+        Change(
+            install=tuple(
+                dict.fromkeys((*profile.packages, *disk_packages(profile.disk, _kind(manifest)), name, init, *own))
+            )
+        ),
         progress,
         manifest=manifest,
         declared=manifest.declared(profile.sets, facts),
@@ -198,10 +202,22 @@ def _kind(manifest: Manifest) -> str:
     return min(kinds) if kinds else "debian" if Path("/etc/debian_version").is_file() else "pacman"
 
 
-def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, progress: Progress) -> Image:
-    """Make the image and put it at its output path in one rename; whatever fails leaves no image and no mount."""
+def create_image(
+    plan: ImagePlan,
+    channels: Sequence[Channel],
+    *,
+    cache: Path,
+    progress: Progress,
+    passphrase: bytes | None = None,
+) -> Image:
+    """Make the image and put it at its output path in one rename; whatever fails leaves no image and no mount.
+
+    `passphrase` opens its root, where that is to be encrypted: it goes to the output only, never into the cache.
+    """
     require_root("create an image")
-    place = _cached(cache, plan.key, plan.profile.format)
+    if plan.profile.disk.luks and passphrase is None:
+        raise UserError("an encrypted root needs a passphrase", next_step="give one: --luks-passphrase-file FILE")
+    place = _cached(cache, plan.key, _kept_format(plan.profile))
     clock = _Clock(progress)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
     with image_lock(plan.output, "creating the image"):
@@ -214,9 +230,13 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
                 made = _make(plan, channels, cache, work, clock)
                 write_json(place.with_suffix(".json"), {**plan.manifest(), "seconds": dict(clock.laps)})
                 rename_durable(made, place)
-        os.utime(place)
-        with clock.phase("copy to the output folder"):
-            copy_file(place, plan.output)
+            os.utime(place)
+            if passphrase is not None and plan.profile.disk.luks:
+                with clock.phase("encrypt the root"):
+                    write_encrypted(place, plan.profile.format, plan.layout, passphrase, work, plan.output)
+            else:
+                with clock.phase("copy to the output folder"):
+                    copy_file(place, plan.output)
         _forget_old(cache)
     on_disk = plan.output.stat().st_blocks * 512
     return Image(plan.output, plan.profile.format, plan.layout.size, on_disk, plan.key, plan.cached, tuple(clock.laps))
@@ -232,14 +252,15 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
         write_layout(disk, layout)
         make_esp(disk, layout.esp, volume_id=plan.key[:8])
     (work / "top").mkdir()
-    with attached(disk, offset=layout.root.start, size=layout.root.size) as device:
+    start, size = root_place(layout)
+    with attached(disk, offset=start, size=size) as device:
         with clock.phase("make the root file system"):
             make_root(device)
         with mounted(device, work / "top", "btrfs", OPTIONS) as top:
             _fill(plan, channels, cache, disk, top, clock)
     with clock.phase(f"write {plan.profile.format}"):
         result = disk
-        if plan.profile.format == "qcow2":
+        if _kept_format(plan.profile) == "qcow2":
             result = work / "disk.qcow2"
             run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", disk, result], what="write the qcow2")
         number = os.open(result, os.O_RDONLY)
@@ -251,7 +272,8 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
 def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path, top: Path, clock: _Clock) -> None:
     layout, profile = plan.layout, plan.profile
     esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
-    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline, uki=profile.uki)
+    cmdline = f"{profile.cmdline} {disk_words(layout)}".strip()
+    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=cmdline, uki=profile.uki)
     with create_session(store, None, "create the image") as session:
         with clock.phase("install packages"):
             target = target_for(session.tree, cache, immutable=True)
@@ -266,6 +288,11 @@ def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path,
     with clock.phase("first deployment"):
         deploy(store, plan_deploy(store, snapshot.id), clock.progress, secure_boot=plan.secure_boot)
     write_json(top / MANIFEST, {**plan.manifest(), "seconds": dict(clock.laps)})
+
+
+def _kept_format(profile: ImageProfile) -> str:
+    """raw where the root is encrypted later: a qcow2 no longer tells blocks of zeros from those never written."""
+    return "raw" if profile.disk.luks else profile.format
 
 
 def _cached(cache: Path, key: str, kind: str) -> Path:

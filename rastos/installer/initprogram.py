@@ -14,6 +14,7 @@ from rastos.package import LocalRepository, PackageMetadata, write_package
 
 FOLDER = Path(__file__).with_name("init")
 SOURCES = {name: FOLDER / f"rastos-{name}.c" for name in ("init", "initramfs")}
+PARTS = (FOLDER / "rastos-initramfs-unlock.h",)  # included by one of them
 UNITS = "usr/lib/systemd/system"
 # where a file lies in the system, and its mode
 FILES = {
@@ -29,7 +30,7 @@ WANTED = {
     "timers.target.wants": "rastos-boot-deadline.timer",
 }
 NAME = "rastos-init"
-SERIES = 5  # raised with every change of the source, so that a later program has a larger version
+SERIES = 6  # raised with every change of the source, so that a later program has a larger version
 FLAGS = ("-Os", "-static", "-Wall", "-Wl,--build-id=none", "-s")
 
 
@@ -39,7 +40,7 @@ def init_package(repository: LocalRepository, cache: Path) -> str:
     Raises ExternalError with the compiler's words.
     """
     compiler = run(["gcc", "--version"]).stdout.splitlines()[0]
-    texts = [source.read_bytes() for source in SOURCES.values()]
+    texts = [source.read_bytes() for source in (*SOURCES.values(), *PARTS)]
     texts += [part for name, (source, _) in FILES.items() for part in (name.encode(), source.read_bytes())]
     digest = digest_of(*texts, repr(WANTED), " ".join(FLAGS), compiler)
     version = f"{SERIES}.{int(digest[:8], 16)}-1"

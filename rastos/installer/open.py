@@ -15,6 +15,7 @@ from rastos.errors import BusyError, ExternalError, HostError, IntegrityError, U
 from rastos.host import attached, in_memory, locked, mounted, require_root, run, spawn
 from rastos.snapshot import Esp, MtoolsEsp
 
+from .encryption import is_encrypted, unlocked
 from .partition import ESP_TYPE, ROOT_TYPE, Partition, read_layout
 
 OPTIONS = ("noatime", "subvolid=5", "compress=zstd:1")
@@ -87,6 +88,8 @@ def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImag
         partitions = read_layout(disk, name=path)
         esp, root = _find(partitions, ESP_TYPE, path), _find(partitions, ROOT_TYPE, path)
         device = stack.enter_context(attached(disk, offset=root.start, size=root.size, read_only=not writable))
+        if is_encrypted(disk, root.start):
+            device = stack.enter_context(unlocked(device, on=path, read_only=not writable))
         (place / "top").mkdir()
         top = stack.enter_context(_mounted_top(device, place / "top", OPTIONS, path, read_only=not writable))
         yield OpenImage(path, kind, disk, top, MtoolsEsp(disk, esp.start, esp.size), partitions)

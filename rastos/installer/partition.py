@@ -38,6 +38,7 @@ class Layout:
     disk_uuid: str
     esp: Partition
     root: Partition
+    luks_uuid: str = ""  # of the volume in the root partition, where it is to be encrypted
 
     def script(self) -> str:
         """As sfdisk(8) reads it."""
@@ -50,7 +51,7 @@ class Layout:
         return "\n".join([*lines, ""])
 
 
-def plan_layout(size: int, esp_size: int, *, seed: str) -> Layout:
+def plan_layout(size: int, esp_size: int, *, seed: str, luks: bool = False) -> Layout:
     """Lay out a disk of `size` bytes; the GUIDs follow from `seed`, so the same inputs give the same disk.
 
     Raises UserError when it is too small.
@@ -69,7 +70,7 @@ def plan_layout(size: int, esp_size: int, *, seed: str) -> Layout:
             f"an image of {size >> 20} MiB leaves {max(0, root.size) >> 20} MiB for the root",
             next_step=f"make it larger: --size {(esp_size + LEAST_ROOT >> 20) + 64}M at least",
         )
-    return Layout(size, _guid(seed, "disk"), esp, root)
+    return Layout(size, _guid(seed, "disk"), esp, root, _guid(seed, "luks") if luks else "")
 
 
 def write_layout(disk: Path, layout: Layout) -> None:

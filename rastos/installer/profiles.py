@@ -12,6 +12,8 @@ from typing import Any
 
 from rastos.errors import UserError
 
+from .disk_profile import Disk, read_disk
+
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?)*")
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 HASH = re.compile(r"\$[0-9a-z]+\$[^:\s]+")
@@ -56,6 +58,7 @@ class ImageProfile:
     enable: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
     rastos: bool = False
+    disk: Disk = Disk()
     path: Path = field(default=Path(), compare=False)
 
 
@@ -121,6 +124,10 @@ class _Reader:
             field_name = key.replace("-", "_")
             if key in ("size", "esp"):
                 values[field_name] = parse_size(value, on=self.path, what=key)
+            elif key == "disk":
+                values["disk"] = read_disk(
+                    value, self.fail, lambda text, what: parse_size(text, on=self.path, what=what)
+                )
             elif key == "users":
                 if not isinstance(value, list):
                     raise self.fail("users", "users are tables", "write [[users]] and name = …")

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
         parse_fragment,
         short_name,
     )
-    from .initramfs import InitramfsModule, InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
+    from .initramfs import (
+        InitramfsModule,
+        InitramfsPlan,
+        initramfs_words,
+        kernel_facts,
+        plan_initramfs,
+        write_initramfs,
+    )
     from .jobs import fitting_jobs
     from .kconfig import Dropped, read_config
     from .plan import BuildPlan, plan_build
@@ -114,6 +121,7 @@ _HOMES = {
         "InitramfsModule",
         "InitramfsPlan",
         "kernel_facts",
+        "initramfs_words",
         "plan_initramfs",
         "write_initramfs",
     ),
@@ -257,6 +265,7 @@ __all__ = [
     "parse_fragment",
     "plan_build",
     "plan_distribution",
+    "initramfs_words",
     "plan_initramfs",
     "port_report",
     "profiles",

@@ -9,7 +9,7 @@ from typing import Any
 
 from rastos.errors import UserError
 from rastos.host import faults, sha256_file
-from rastos.kernel import InitramfsPlan, SecureBootKey, plan_initramfs
+from rastos.kernel import InitramfsPlan, SecureBootKey, initramfs_words, plan_initramfs
 from rastos.progress import Progress
 
 from .bootentry import ENTRIES, KERNELS, PENDING, TRIES, entry_name, kernel_options, write_entry
@@ -107,7 +107,7 @@ def plan_deploy(
     # a unified image holds the number of its deployment: no two are the same
     present = not unified and store.esp.exists(kernel_path)
     size = vmlinuz.stat().st_size + (boot_stub(tree, snapshot.id).stat().st_size if unified else 0)
-    initramfs = plan_initramfs(tree, release)
+    initramfs = plan_initramfs(tree, release, words=initramfs_words(str(store.info["cmdline"])))
     check_root(tree, release, snapshot.id, initramfs)
     check_command_line(store, tree, release)
     initramfs_path = f"{KERNELS}/{initramfs.key[:16]}/initramfs" if initramfs and not unified else None

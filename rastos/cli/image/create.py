@@ -40,6 +40,14 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Public key file for root; may be repeated.",
 )
+@click.option(
+    "--luks", is_flag=True, help="Encrypt the root (LUKS2); the passphrase is asked for here and at each boot."
+)
+@click.option(
+    "--luks-passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="With an encrypted root: the passphrase is the one line of this file.",
+)
 @click.option("--locked", is_flag=True, help="Exactly the packages of packages.lock.")
 @click.option(
     "--from",
@@ -70,6 +78,8 @@ def create(
     hostname: str | None,
     root_password: str | None,
     keys: tuple[Path, ...],
+    luks: bool,
+    luks_passphrase_file: Path | None,
     locked: bool,
     bundle: Path | None,
     keyring: Path | None,
@@ -87,7 +97,7 @@ def create(
     from rastos.cli.kernel.distro import distro_package
     from rastos.errors import UserError
     from rastos.host import require_root
-    from rastos.installer import create_image, load_image_profile, parse_size, plan_image
+    from rastos.installer import create_image, disk_fault, load_image_profile, parse_size, plan_image
     from rastos.kernel import distro_request
     from rastos.package import LocalRepository, load_manifest
 
@@ -103,7 +113,12 @@ def create(
         size=parse_size(size, what="--size") if size else chosen.size,
         root_password=_hashed(root_password) if root_password else chosen.root_password,
         ssh_keys=(*chosen.ssh_keys, *(_public_key(path) for path in keys)),
+        disk=replace(chosen.disk, luks=luks or chosen.disk.luks),
     )
+    if fault := disk_fault(chosen.disk):
+        raise UserError(fault[0], on=profile, next_step=fault[1])
+    if luks_passphrase_file and not chosen.disk.luks:
+        raise click.UsageError("--luks-passphrase-file belongs to --luks, or to a profile with disk.luks.")
     target = (output or app.config.output / f"{chosen.name}.{chosen.format}").absolute()
     manifest = load_manifest(packages or app.config.manifest)
     repository = LocalRepository(app.config.repository)
@@ -135,7 +150,8 @@ def create(
         raise UserError(
             "there is an image already", on=target, next_step="overwrite it with --force, or name another --output"
         )
-    made = create_image(plan, channels, cache=app.config.cache, progress=app.progress)
+    passphrase = _passphrase(luks_passphrase_file) if chosen.disk.luks else None
+    made = create_image(plan, channels, cache=app.config.cache, progress=app.progress, passphrase=passphrase)
     if as_json:
         app.out.json({**plan.to_json(), "bytes_on_disk": made.bytes_on_disk, "seconds": dict(made.seconds)})
     else:
@@ -189,6 +205,16 @@ def _show_made(app: Application, made: Image) -> None:
     how = "from the cache" if made.cached else "created"
     app.out.print(f"{made.path}: {how}, {render.size(made.bytes_on_disk)} on disk")
     app.out.say(f"next: rastos image test --image {made.path}")
+
+
+def _passphrase(path: Path | None) -> bytes:
+    """From the file, or asked for twice; never from the command line."""
+    from rastos.installer import read_passphrase
+
+    if path is not None:
+        return read_passphrase(path)
+    words = click.prompt("Passphrase of the root file system", hide_input=True, confirmation_prompt=True, err=True)
+    return str(words).encode()
 
 
 def _hashed(password: str) -> str:
