@@ -43,7 +43,7 @@ from rastos.package import (
 from rastos.progress import Progress
 from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
 
-from .bootloader import install_bootloader
+from .bootloader import install_bios_loader, install_bootloader
 from .disk_making import disk_packages, disk_words, root_place, write_encrypted
 from .filesystem import make_esp, make_root
 from .initprogram import init_package
@@ -127,6 +127,10 @@ def plan_image(
 
     Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
     """
+    if profile.uki and profile.disk.bios:
+        raise UserError(
+            "a BIOS can't start a unified kernel image", on=profile.path, next_step="leave out uki or disk.bios"
+        )
     kernel, packages = packages_of(
         profile, manifest, channels, repository, cache=cache, progress=progress, lock=lock, decide=decide
     )
@@ -141,7 +145,7 @@ def plan_image(
     project = project_of(manifest, channels) if profile.rastos else ""
     signed = (secure_boot.fingerprint,) if secure_boot else ()
     key = digest_of(VERSION, described, contents, kernel.sha256, made, project, *signed)
-    layout = plan_layout(profile.size, profile.esp, seed=key, luks=profile.disk.luks)
+    layout = plan_layout(profile.size, profile.esp, seed=key, luks=profile.disk.luks, bios=profile.disk.bios)
     if packages.installed_size > layout.root.size:
         raise UserError(
             f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
@@ -251,6 +255,8 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
             os.truncate(stream.fileno(), layout.size)
         write_layout(disk, layout)
         make_esp(disk, layout.esp, volume_id=plan.key[:8])
+        if layout.bios:
+            install_bios_loader(disk, layout)
     (work / "top").mkdir()
     start, size = root_place(layout)
     with attached(disk, offset=start, size=size) as device:

@@ -38,6 +38,7 @@ class Layout:
     disk_uuid: str
     esp: Partition
     root: Partition
+    bios: bool = False  # a BIOS starts from the ESP
     luks_uuid: str = ""  # of the volume in the root partition, where it is to be encrypted
 
     def script(self) -> str:
@@ -47,11 +48,13 @@ class Layout:
             lines.append(
                 f"start={part.start // SECTOR}, size={part.size // SECTOR}, type={part.type}, "
                 f'uuid={part.uuid}, name="{part.name}"'
+                # what a BIOS's first program looks for (UEFI 2.10, 5.3.3: attribute bit 2)
+                + (', attrs="LegacyBIOSBootable"' if self.bios and part is self.esp else "")
             )
         return "\n".join([*lines, ""])
 
 
-def plan_layout(size: int, esp_size: int, *, seed: str, luks: bool = False) -> Layout:
+def plan_layout(size: int, esp_size: int, *, seed: str, luks: bool = False, bios: bool = False) -> Layout:
     """Lay out a disk of `size` bytes; the GUIDs follow from `seed`, so the same inputs give the same disk.
 
     Raises UserError when it is too small.
@@ -70,7 +73,7 @@ def plan_layout(size: int, esp_size: int, *, seed: str, luks: bool = False) -> L
             f"an image of {size >> 20} MiB leaves {max(0, root.size) >> 20} MiB for the root",
             next_step=f"make it larger: --size {(esp_size + LEAST_ROOT >> 20) + 64}M at least",
         )
-    return Layout(size, _guid(seed, "disk"), esp, root, _guid(seed, "luks") if luks else "")
+    return Layout(size, _guid(seed, "disk"), esp, root, bios, _guid(seed, "luks") if luks else "")
 
 
 def write_layout(disk: Path, layout: Layout) -> None:

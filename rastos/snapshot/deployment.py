@@ -12,6 +12,7 @@ from rastos.host import faults, sha256_file
 from rastos.kernel import InitramfsPlan, SecureBootKey, initramfs_words, plan_initramfs
 from rastos.progress import Progress
 
+from .bios_menu import starts_by_bios, write_bios_menu
 from .bootentry import ENTRIES, KERNELS, PENDING, TRIES, entry_name, kernel_options, write_entry
 from .bootfiles import boot_stub, kernel_command_line, put_initramfs, put_kernel
 from .copying import copy_attributes, copy_missing
@@ -104,6 +105,10 @@ def plan_deploy(
     vmlinuz = check_kernel(tree, release or snapshot.kernel, snapshot.id)
     kernel_path = f"{KERNELS}/{sha256_file(vmlinuz)[:16]}/vmlinuz"
     unified = bool(store.info.get("uki")) if unified is None else unified
+    if unified and starts_by_bios(store.esp):
+        raise UserError(
+            "a BIOS can't start a unified kernel image, and this disk is for one", next_step="deploy with --no-uki"
+        )
     # a unified image holds the number of its deployment: no two are the same
     present = not unified and store.esp.exists(kernel_path)
     size = vmlinuz.stat().st_size + (boot_stub(tree, snapshot.id).stat().st_size if unified else 0)
@@ -246,6 +251,7 @@ def deploy(
         faults.reached("deploy.entry")
         store.esp.rename(name + PENDING, name)  # the commit point
         faults.reached("deploy.committed")
+        write_bios_menu(store)
         store.set_unified(plan.unified)
         collect(store, keep_kernels=kernels_wanted(store))
         faults.reached("deploy.collected")
