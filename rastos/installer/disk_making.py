@@ -8,6 +8,7 @@ from rastos.host import copy_file, run
 
 from .disk_profile import Disk
 from .encryption import HEADER, encrypt_root
+from .mirror import write_mirrored
 from .partition import Layout
 
 
@@ -16,9 +17,21 @@ def disk_packages(disk: Disk, kind: str) -> tuple[str, ...]:
     return (("cryptsetup-bin" if kind == "debian" else "cryptsetup"),) if disk.luks else ()
 
 
-def disk_words(layout: Layout) -> str:
-    """What the kernel command line says of the disk, for the initramfs (docs/disk-layouts.md)."""
+def disk_words(layout: Layout, disk: Disk, top: Path) -> str:
+    """What the kernel command line says of the disk, for the initramfs (docs/disk-layouts.md); `top`: its file system."""
+    if disk.raid1:
+        return f"rastos.raid={_file_system_id(top)} rastos.degraded"
     return f"rastos.luks={layout.luks_uuid}" if layout.luks_uuid else ""
+
+
+def _file_system_id(top: Path) -> str:
+    told = run(["btrfs", "filesystem", "show", top], what="read the root's id").stdout
+    return told.partition("uuid: ")[2].split()[0]
+
+
+def kept_format(disk: Disk, kind: str) -> str:
+    """How an image is kept in the cache that is made into its disk, or disks, from there."""
+    return "raw" if disk.luks or disk.raid1 else kind
 
 
 def root_place(layout: Layout) -> tuple[int, int]:
@@ -39,3 +52,15 @@ def write_encrypted(plain: Path, kind: str, layout: Layout, passphrase: bytes, w
         run(["qemu-img", "convert", "-f", "raw", "-O", kind, "-W", disk, result], what=f"write the {kind}")
         disk.unlink()
     copy_file(result, output)
+
+
+def write_disks(
+    kept: Path, kind: str, layout: Layout, disk: Disk, *, seed: str, passphrase: bytes | None, work: Path, output: Path
+) -> None:
+    """Write what the cache keeps to its output, as this disk layout wants it."""
+    if disk.luks and passphrase is not None:
+        write_encrypted(kept, kind, layout, passphrase, work, output)
+    elif disk.raid1:
+        write_mirrored(kept, kind, layout, seed, work, output)
+    else:
+        copy_file(kept, output)

@@ -13,7 +13,6 @@ from typing import Any
 from rastos.errors import HostError, UserError
 from rastos.host import (
     attached,
-    copy_file,
     digest_of,
     mounted,
     private_mounts,
@@ -44,7 +43,7 @@ from rastos.progress import Progress
 from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
 
 from .bootloader import install_bios_loader, install_bootloader
-from .disk_making import disk_packages, disk_words, root_place, write_encrypted
+from .disk_making import disk_packages, disk_words, kept_format, root_place, write_disks
 from .filesystem import make_esp, make_root
 from .initprogram import init_package
 from .machine_project import project_of, write_project
@@ -145,13 +144,14 @@ def plan_image(
     project = project_of(manifest, channels) if profile.rastos else ""
     signed = (secure_boot.fingerprint,) if secure_boot else ()
     key = digest_of(VERSION, described, contents, kernel.sha256, made, project, *signed)
-    layout = plan_layout(profile.size, profile.esp, seed=key, luks=profile.disk.luks, bios=profile.disk.bios)
+    disk = profile.disk
+    layout = plan_layout(profile.size, profile.esp, seed=key, luks=disk.luks, bios=disk.bios, raid1=disk.raid1)
     if packages.installed_size > layout.root.size:
         raise UserError(
             f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
             next_step="make the image larger: --size",
         )
-    cached = _cached(cache, key, _kept_format(profile)).is_file()
+    cached = _cached(cache, key, kept_format(profile.disk, profile.format)).is_file()
     policy = policy_of(manifest)
     return ImagePlan(
         profile, packages, kernel.name, kernel.version, layout, output, key, cached, policy, secure_boot, project
@@ -221,7 +221,7 @@ def create_image(
     require_root("create an image")
     if plan.profile.disk.luks and passphrase is None:
         raise UserError("an encrypted root needs a passphrase", next_step="give one: --luks-passphrase-file FILE")
-    place = _cached(cache, plan.key, _kept_format(plan.profile))
+    place = _cached(cache, plan.key, kept_format(plan.profile.disk, plan.profile.format))
     clock = _Clock(progress)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
     with image_lock(plan.output, "creating the image"):
@@ -235,12 +235,17 @@ def create_image(
                 write_json(place.with_suffix(".json"), {**plan.manifest(), "seconds": dict(clock.laps)})
                 rename_durable(made, place)
             os.utime(place)
-            if passphrase is not None and plan.profile.disk.luks:
-                with clock.phase("encrypt the root"):
-                    write_encrypted(place, plan.profile.format, plan.layout, passphrase, work, plan.output)
-            else:
-                with clock.phase("copy to the output folder"):
-                    copy_file(place, plan.output)
+            with clock.phase("copy to the output folder"):
+                write_disks(
+                    place,
+                    plan.profile.format,
+                    plan.layout,
+                    plan.profile.disk,
+                    seed=plan.key,
+                    passphrase=passphrase,
+                    work=work,
+                    output=plan.output,
+                )
         _forget_old(cache)
     on_disk = plan.output.stat().st_blocks * 512
     return Image(plan.output, plan.profile.format, plan.layout.size, on_disk, plan.key, plan.cached, tuple(clock.laps))
@@ -266,7 +271,7 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
             _fill(plan, channels, cache, disk, top, clock)
     with clock.phase(f"write {plan.profile.format}"):
         result = disk
-        if _kept_format(plan.profile) == "qcow2":
+        if kept_format(plan.profile.disk, plan.profile.format) == "qcow2":
             result = work / "disk.qcow2"
             run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", disk, result], what="write the qcow2")
         number = os.open(result, os.O_RDONLY)
@@ -278,7 +283,7 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
 def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path, top: Path, clock: _Clock) -> None:
     layout, profile = plan.layout, plan.profile
     esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
-    cmdline = f"{profile.cmdline} {disk_words(layout)}".strip()
+    cmdline = f"{profile.cmdline} {disk_words(layout, profile.disk, top)}".strip()
     store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=cmdline, uki=profile.uki)
     with create_session(store, None, "create the image") as session:
         with clock.phase("install packages"):
@@ -294,11 +299,6 @@ def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path,
     with clock.phase("first deployment"):
         deploy(store, plan_deploy(store, snapshot.id), clock.progress, secure_boot=plan.secure_boot)
     write_json(top / MANIFEST, {**plan.manifest(), "seconds": dict(clock.laps)})
-
-
-def _kept_format(profile: ImageProfile) -> str:
-    """raw where the root is encrypted later: a qcow2 no longer tells blocks of zeros from those never written."""
-    return "raw" if profile.disk.luks else profile.format
 
 
 def _cached(cache: Path, key: str, kind: str) -> Path:

@@ -54,7 +54,9 @@ class Layout:
         return "\n".join([*lines, ""])
 
 
-def plan_layout(size: int, esp_size: int, *, seed: str, luks: bool = False, bios: bool = False) -> Layout:
+def plan_layout(
+    size: int, esp_size: int, *, seed: str, luks: bool = False, bios: bool = False, raid1: bool = False
+) -> Layout:
     """Lay out a disk of `size` bytes; the GUIDs follow from `seed`, so the same inputs give the same disk.
 
     Raises UserError when it is too small.
@@ -67,7 +69,7 @@ def plan_layout(size: int, esp_size: int, *, seed: str, luks: bool = False, bios
     end = (size - ALIGN) // ALIGN * ALIGN
     esp = Partition(1, ALIGN, esp_size // ALIGN * ALIGN, ESP_TYPE, _guid(seed, "esp"), "esp")
     start = esp.start + esp.size
-    root = Partition(2, start, end - start, ROOT_TYPE, _guid(seed, "root"), "root")
+    root = Partition(2, start, end - start, ROOT_TYPE, _guid(seed, "root"), "root-1-of-2" if raid1 else "root")
     if root.size < LEAST_ROOT:
         raise UserError(
             f"an image of {size >> 20} MiB leaves {max(0, root.size) >> 20} MiB for the root",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     help="Public key file for root; may be repeated.",
 )
 @click.option("--bios", is_flag=True, help="A machine with a BIOS can start it too (syslinux on the ESP).")
+@click.option("--raid1", is_flag=True, help="The root on two disks: a second file, NAME-2, mirrors the first.")
 @click.option(
     "--luks", is_flag=True, help="Encrypt the root (LUKS2); the passphrase is asked for here and at each boot."
 )
@@ -80,6 +81,7 @@ def create(
     root_password: str | None,
     keys: tuple[Path, ...],
     bios: bool,
+    raid1: bool,
     luks: bool,
     luks_passphrase_file: Path | None,
     locked: bool,
@@ -115,7 +117,12 @@ def create(
         size=parse_size(size, what="--size") if size else chosen.size,
         root_password=_hashed(root_password) if root_password else chosen.root_password,
         ssh_keys=(*chosen.ssh_keys, *(_public_key(path) for path in keys)),
-        disk=replace(chosen.disk, bios=bios or chosen.disk.bios, luks=luks or chosen.disk.luks),
+        disk=replace(
+            chosen.disk,
+            bios=bios or chosen.disk.bios,
+            raid1=raid1 or chosen.disk.raid1,
+            luks=luks or chosen.disk.luks,
+        ),
     )
     if fault := disk_fault(chosen.disk):
         raise UserError(fault[0], on=profile, next_step=fault[1])

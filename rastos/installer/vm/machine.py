@@ -238,6 +238,7 @@ def booted(
     With `secure_boot_cert` (PEM) the firmware starts only what that certificate's key has signed; it is enrolled in this
     machine alone. `change` has the last word about the machine.
     """
+    from ..mirror import mirror_disk
     from ..open import image_format, image_lock, missing_image
     from .accelerator import probe_accelerator
 
@@ -257,12 +258,19 @@ def booted(
         if not persist:
             disk, disk_format = place / "overlay.qcow2", "qcow2"
             run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", image.absolute(), disk])
+        second = mirror_disk(image, place)
+        if second is not None and not persist:
+            overlay = place / "second.qcow2"
+            kind_of_second = image_format(second)
+            run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind_of_second, "-b", second.absolute(), overlay])
+            second = overlay
         spec = MachineSpec(
             runtime=place,
             accel=accelerator.option,
             cpu=accelerator.cpu,
             disk=disk,
             disk_format=disk_format,
+            second=second,
             keep=persist,
             memory=memory,
             cpus=cpus or accelerator.cpus,

@@ -33,6 +33,7 @@ class MachineSpec:
     cpu: str
     disk: Path | None = None
     disk_format: str = "qcow2"
+    second: Path | None = None  # the other disk of a mirror, of the same format
     keep: bool = False
     memory: int = 1024
     cpus: int = 2
@@ -118,6 +119,10 @@ def argv(spec: MachineSpec) -> list[str]:
         ]
         # with -kernel QEMU itself takes boot index 0
         words += ["-device", "virtio-blk-pci,drive=disk" + ("" if spec.kernel else ",bootindex=0")]
+    if spec.second:
+        cache = "writeback" if spec.keep else "unsafe"
+        words += ["-drive", f"if=none,id=second,format={spec.disk_format},file={_comma(spec.second)},cache={cache}"]
+        words += ["-device", "virtio-blk-pci,drive=second" + ("" if spec.kernel else ",bootindex=1")]
     if spec.ssh_port:
         words += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{spec.ssh_port}-:22"]
         words += ["-device", "virtio-net-pci,netdev=net,romfile="]
