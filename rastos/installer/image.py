@@ -43,7 +43,16 @@ from rastos.progress import Progress
 from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
 
 from .bootloader import install_bios_loader, install_bootloader
-from .disk_making import disk_packages, disk_words, kept_format, root_place, write_disks
+from .disk_making import (
+    disk_packages,
+    disk_words,
+    kept_format,
+    make_data_disks,
+    make_swap,
+    root_place,
+    write_data_mounts,
+    write_disks,
+)
 from .filesystem import make_esp, make_root
 from .initprogram import init_package
 from .machine_project import project_of, write_project
@@ -236,6 +245,7 @@ def create_image(
                 rename_durable(made, place)
             os.utime(place)
             with clock.phase("copy to the output folder"):
+                make_data_disks(plan.output, plan.profile.format, plan.profile.disk, work)
                 write_disks(
                     place,
                     plan.profile.format,
@@ -285,12 +295,14 @@ def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path,
     esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
     cmdline = f"{profile.cmdline} {disk_words(layout, profile.disk, top)}".strip()
     store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=cmdline, uki=profile.uki)
+    make_swap(top, profile.disk)
     with create_session(store, None, "create the image") as session:
         with clock.phase("install packages"):
             target = target_for(session.tree, cache, immutable=True)
             apply_plan(target, channels, plan.packages, clock.progress, policy=plan.policy)
         with clock.phase("configure the system"):
             configure_system(session.tree, profile, layout.esp)
+            write_data_mounts(session.tree, profile.disk)
             if plan.project:
                 write_project(session.tree, plan.project)
             install_bootloader(esp, session.tree, plan.secure_boot)

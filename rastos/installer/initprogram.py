@@ -19,12 +19,14 @@ UNITS = "usr/lib/systemd/system"
 # where a file lies in the system, and its mode
 FILES = {
     "usr/lib/rastos/health": (FOLDER / "health.sh", 0o755),
+    "usr/lib/rastos/swap": (FOLDER / "swap.sh", 0o755),
     "usr/lib/systemd/system.conf.d/50-rastos-watchdog.conf": (FOLDER / "watchdog.conf", 0o644),
     **{f"{UNITS}/{path.name}": (path, 0o644) for path in sorted((FOLDER / "units").iterdir())},
 }
 # started without being enabled: what a deployment is worth must not hang on its /etc
 WANTED = {
     "sysinit.target.wants": "rastos-boot-record.service",
+    "swap.target.wants": "rastos-swap.service",
     "multi-user.target.wants": "rastos-health.service",
     "boot-complete.target.requires": "rastos-health.service",
     "timers.target.wants": "rastos-boot-deadline.timer",

@@ -29,7 +29,8 @@ def write_bios_menu(store: Store) -> None:
     if all(store.esp.exists(path) and store.esp.read(path) == text for path in (FIRST, SECOND)):
         return
     store.esp.write(SECOND, text)
-    store.esp.remove(FIRST)
+    if store.esp.exists(FIRST):
+        store.esp.remove(FIRST)
     store.esp.write(FIRST, text)
 
 

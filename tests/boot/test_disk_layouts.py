@@ -6,11 +6,17 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rastos.installer.vm import Machine, booted
+from rastos.installer import open_image
+from rastos.installer.mirror import second_of
+from rastos.installer.partition import ESP_TYPE, read_layout
+from rastos.installer.vm import Machine, MachineSpec, booted
+from rastos.snapshot import MtoolsEsp
 from tests.boot.conftest import Rastos, environment
 from tests.conftest import need, unmet
 
@@ -118,6 +124,87 @@ def test_a_bios_starts_what_was_deployed_last(rastos: Rastos, bios_image: Path, 
     # the same disk by UEFI
     with booted(disk, cache=CACHE, way="uefi") as machine:
         machine.wait_console("rastos.deployment=2", SECONDS)
+        machine.crash()
+
+
+@pytest.fixture(scope="module")
+def mirror(rastos: Rastos, ci_kernel: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("mirror") / "mirror.qcow2"
+    rastos("image", "create", "--profile", "ci", "--raid1", "--output", place)
+    assert second_of(place).is_file()
+    return place
+
+
+@pytest.mark.long
+def test_a_mirror_boots_with_both_disks_and_with_either(mirror: Path) -> None:
+    ways: dict[str, Callable[[MachineSpec], MachineSpec]] = {
+        "both": lambda spec: spec,
+        "the first": lambda spec: replace(spec, second=None),
+        "the second": lambda spec: replace(spec, disk=spec.second, second=None),
+    }
+    for name, change in ways.items():
+        with booted(mirror, cache=CACHE, way="uefi", change=change) as machine:
+            machine.wait_agent(SECONDS)
+            missing = machine.succeed("cat /sys/fs/btrfs/*/devinfo/*/missing").split()
+            assert missing.count("1") == (0 if name == "both" else 1), name
+            assert ("going on without the rest" in machine.console.text()) == (name != "both")
+            machine.succeed("touch /etc/written /var/written && sync")
+            machine.crash()
+
+
+@pytest.mark.long
+def test_a_mirror_is_opened_and_changed_as_one(rastos: Rastos, mirror: Path, tmp_path: Path) -> None:
+    first = tmp_path / mirror.name
+    shutil.copyfile(mirror, first)
+    said = rastos("snapshot", "list", "--image", first, status=1)
+    assert "the second disk of this mirror is missing" in said
+    shutil.copyfile(second_of(mirror), second_of(first))
+    rastos("snapshot", "deploy", "0", "--image", first)
+    with open_image(first, writable=False, purpose="look at its entries") as opened:
+        names = opened.esp.list("/loader/entries")
+    raw = tmp_path / "second.raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", second_of(first), raw], check=True)
+    esp = next(part for part in read_layout(raw) if part.type == ESP_TYPE)
+    assert MtoolsEsp(raw, esp.start, esp.size).list("/loader/entries") == names
+    assert "rastos-2+3.conf" in names
+
+
+DISKS = """
+sets = ["base"]
+packages = ["e2fsprogs"]
+kernel = "container"
+hostname = "disks"
+size = "2G"
+esp = "64M"
+[disk]
+swap = "256M"
+[[disk.data]]
+label = "pool"
+mount = "/srv/data-pool"
+size = "512M"
+filesystem = "ext4"
+"""
+
+
+@pytest.mark.long
+def test_swap_and_a_data_disk_are_there_after_the_boot(rastos: Rastos, container_kernel: str, tmp_path: Path) -> None:
+    need("mkfs.ext4")
+    (tmp_path / "disks.toml").write_text(DISKS)
+    words = ("image", "create", "--profile", tmp_path / "disks.toml", "--output", tmp_path / "disks.qcow2")
+    rastos(*words)
+    data = tmp_path / "disks-pool.qcow2"
+    # whose data it holds is not for an image's creation to decide
+    before = data.stat().st_mtime_ns
+    rastos(*words, "--force")
+    assert data.stat().st_mtime_ns == before
+    with booted(
+        tmp_path / "disks.qcow2", cache=CACHE, way="uefi", change=lambda spec: replace(spec, second=data)
+    ) as machine:
+        machine.wait_agent(SECONDS)
+        machine.succeed("systemctl start rastos-swap.service srv-data\\x2dpool.mount")
+        assert "/run/rastos/swap/swapfile" in machine.succeed("cat /proc/swaps")
+        machine.succeed("findmnt -no FSTYPE /srv/data-pool | grep -qx ext4 && touch /srv/data-pool/x")
+        assert "swapfile" not in machine.succeed("ls -R /usr /etc 2>/dev/null | grep swapfile || true")
         machine.crash()
 
 
