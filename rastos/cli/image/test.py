@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--uefi", "only", flag_value="uefi", help="Only by firmware and boot loader.")
 @click.option("--direct", "only", flag_value="direct", help="Only by direct kernel boot.")
+@click.option("--bios", "only", flag_value="bios", help="Only by a BIOS; the image has to have a loader for it.")
 @click.option(
     "--for", "purposes", multiple=True, type=click.Choice(["containers"]), help="Prove that it runs what it is for."
 )
@@ -49,8 +50,8 @@ def test(
     """
     from rastos.installer.vm import WAYS, load_suite, run_suite, test_image, write_junit
 
-    if secure_boot_cert and only == "direct":
-        raise click.UsageError("--direct starts no firmware that could check a signature.")
+    if secure_boot_cert and only in ("direct", "bios"):
+        raise click.UsageError(f"--{only} starts no firmware that could check a signature.")
     app: Application = ctx.obj
     if file is not None:
         if only or purposes or commands or secure_boot_cert:
