@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rastos.errors import ExternalError
 from rastos.host import Popen, run, spawn, working_directory
@@ -57,7 +58,7 @@ class Machine:
 
     def _still_there(self, what: str) -> None:
         crash = self.console.crash()
-        event = self.monitor.seen("GUEST_PANICKED", "WATCHDOG")
+        event = self._stopped()
         if crash or event:
             time.sleep(0.3)  # the rest of its words
             name = event[0] if event else "crash"
@@ -134,7 +135,12 @@ class Machine:
 
     def gone(self) -> bool:
         """Whether nothing more will come: QEMU ended, or stopped at a panic."""
-        return self.process.poll() is not None or self.monitor.seen("GUEST_PANICKED", "WATCHDOG") is not None
+        return self.process.poll() is not None or self._stopped() is not None
+
+    def _stopped(self) -> tuple[str, dict[str, Any]] | None:
+        """The event with which QEMU stopped the guest: a panic, or a watchdog that does not reset it."""
+        names = ("GUEST_PANICKED",) if self.spec.watchdog == "reset" else ("GUEST_PANICKED", "WATCHDOG")
+        return self.monitor.seen(*names)
 
     def crash(self) -> None:
         """Pull the plug."""
@@ -152,7 +158,7 @@ class Machine:
         while self.process.poll() is None:
             if time.monotonic() > deadline:
                 raise ExternalError(f"the guest did not power off in {timeout:g} s", tail=self.console.tail())
-            if self.monitor.seen("GUEST_PANICKED", "WATCHDOG"):
+            if self._stopped():
                 self._still_there("the guest powers off")
             time.sleep(0.05)
         if self.process.returncode != 0:
