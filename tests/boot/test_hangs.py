@@ -60,7 +60,7 @@ def test_each_hang_ends_in_the_deployment_before(rastos: Rastos, image: Path) ->
             assert machine.process.poll() is None and time.monotonic() < deadline, machine.console.tail()
             time.sleep(1)
         said = machine.console.text()
-        assert "Freezing execution" in said and machine.monitor.seen("WATCHDOG") is not None
+        assert machine.monitor.seen("WATCHDOG") is not None, said[-5000:]
         assert "this deployment failed its checks (deadline)" in said
         machine.execute("systemctl is-system-running --wait", BOOT)
         machine.power_off(BOOT)
