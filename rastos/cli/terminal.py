@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.text import Text
 
-LONG = 500  # rows from which a table is laid out plainly: rich takes a second for a few thousand
+LONG = 500  # rows from which a listing is laid out plainly: rich takes a second for a few thousand
 PIPE_INTERVAL = 15.0  # seconds between two progress lines of one step in a pipe
 
 
@@ -78,8 +78,12 @@ class Terminal:
         return self.console.width if self.is_terminal else None
 
     def json(self, value: object) -> None:
-        """A value as JSON; dataclasses and paths are understood."""
-        print(jsonlib.dumps(value, indent=2, default=_plain, ensure_ascii=False))
+        """A value as JSON; dataclasses and paths are understood. A long list has one line for each item."""
+        if isinstance(value, list | tuple) and len(value) > LONG:  # indented, Python's own slow encoder would do it
+            rows = ",\n".join(jsonlib.dumps(item, default=_plain, ensure_ascii=False) for item in value)
+            print(f"[\n{rows}\n]")
+        else:
+            print(jsonlib.dumps(value, indent=2, default=_plain, ensure_ascii=False))
 
     def raw(self, text: str) -> None:
         """A file's text as it is."""
