@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rastos.installer.vm import booted
-from tests.boot.conftest import Rastos, call, environment
+from tests.boot.conftest import call, environment
 from tests.conftest import need
 from tests.faults.disk import operate
 from tests.faults.real import BOOT, Looked, boots_as, cuts, known_etcs, looked, raw_copy
@@ -101,7 +101,7 @@ def test_a_deploy_on_the_image(disk: Path, tmp_path: Path) -> None:
     _boot(base, recording, chosen, found)
 
 
-def test_a_deploy_by_the_running_system(disk: Path, tmp_path: Path, rastos: Rastos) -> None:
+def test_a_deploy_by_the_running_system(disk: Path, tmp_path: Path) -> None:
     base, worked = tmp_path / "base.raw", tmp_path / "worked.raw"
     copy_sparse(disk, base)
     copy_sparse(disk, worked)
