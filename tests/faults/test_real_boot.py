@@ -17,7 +17,7 @@ from tests.faults.disk import operate
 from tests.faults.real import BOOT, Looked, boots_as, cuts, known_etcs, looked, raw_copy
 from tests.faults.recording import Recording, read_log, recorded
 from tests.faults.replay import Point, Replay, copy_sparse
-from tests.faults.sweep import LONG, SEED
+from tests.faults.sweep import LONG, SEED, TALLIES, Tally
 
 pytestmark = pytest.mark.long  # six boots
 PROFILE = """
@@ -59,11 +59,19 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return raw_copy(place / "self.qcow2", place / "disk.raw")
 
 
-def _swept(base: Path, recording: Recording, first: int, after: Path) -> tuple[dict[Point, Looked], Replay]:
+def _swept(name: str, base: Path, recording: Recording, first: int, after: Path) -> dict[Point, Looked]:
     copy_sparse(base, base.with_name("seen.raw"))
     etcs = {**known_etcs(base.with_name("seen.raw")), **known_etcs(after)}
     replay = Replay(base, recording, base.parent)
-    return {point: looked(replay.at(point), etcs) for point in cuts(recording, first, each=EACH, seed=SEED)}, replay
+    tally = Tally(name, sum(map(len, recording.epochs[first:])), recording.flushes - first)
+    TALLIES.append(tally)
+    found = {}
+    for point in cuts(recording, first, each=EACH, seed=SEED):
+        found[point] = looked(replay.at(point), etcs)
+        tally.tried[point.kind] = tally.tried.get(point.kind, 0) + 1
+        if found[point].wrong:
+            tally.wrong.append(f"{name}, {point.kind} after {point.epoch} flushes: {'; '.join(found[point].wrong)}")
+    return found
 
 
 def _judge(found: dict[Point, Looked], old: int, new: int) -> list[Point]:
@@ -96,7 +104,7 @@ def test_a_deploy_on_the_image(disk: Path, tmp_path: Path) -> None:
     with recorded(worked, tmp_path / "log") as shown:
         operate(shown, "deploy(store, plan_deploy(store, newest(store)), Progress())")
     recording = read_log(tmp_path / "log", marked=(1 << 20, 65 << 20))
-    found, _ = _swept(base, recording, 0, worked)
+    found = _swept("deploy of a real image", base, recording, 0, worked)
     chosen = _judge(found, 5, 6)
     _boot(base, recording, chosen, found)
 
@@ -116,6 +124,6 @@ def test_a_deploy_by_the_running_system(disk: Path, tmp_path: Path) -> None:
         made = json.loads(machine.succeed("rastos snapshot deploy latest --json 2>/dev/null", BOOT))
         machine.crash()  # what comes after it is not the deploy's
     recording = read_log(tmp_path / "log")
-    found, _ = _swept(base, recording, first, worked)
+    found = _swept("deploy inside the guest", base, recording, first, worked)
     chosen = _judge(found, 5, int(made["number"]))
     _boot(base, recording, [chosen[0], chosen[-1]], found)
