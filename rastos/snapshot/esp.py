@@ -94,6 +94,7 @@ class MountedEsp:
         place = self._at(path)
         self._make_folder(place.parent)
         write_atomic(place, data.read_bytes() if isinstance(data, Path) else data)
+        _sync_file(place)
 
     def _make_folder(self, place: Path) -> None:
         """Durable when this returns: an fsync of what is in a folder says nothing of the folder's own name."""
@@ -106,6 +107,7 @@ class MountedEsp:
             sync_directory(place.parent)
         else:
             os.rename(spare, place)
+            sync_directory(place)  # first: the new name points nowhere until this is written
             sync_directory(place.parent)
             self._refuse_twin(place)
 
@@ -130,7 +132,10 @@ class MountedEsp:
 
     def rename(self, old: str, new: str) -> None:
         os.rename(self._at(old), self._at(new))
+        # vfat gives the new name an empty file, takes the old name away, and writes where the content is with the inode. In this
+        # order that is the last sector, and the commit: before it the loader finds nothing in the entry and passes it over
         sync_directory(self._at(new).parent)
+        _sync_file(self._at(new))
 
     def remove(self, path: str) -> None:
         place = self._at(path)
@@ -139,7 +144,10 @@ class MountedEsp:
                 self.remove(f"{path}/{name}")
             if place.parent == self._at(KERNELS):  # a folder of a kernel becomes a spare one
                 names = (place.with_name(f"{SPARE}{number:03d}-folder") for number in range(1000))
-                os.rename(place, next(name for name in names if not name.exists()))
+                spare = next(name for name in names if not name.exists())
+                os.rename(place, spare)
+                sync_directory(spare)
+                place = spare
             else:
                 place.rmdir()
         elif place.exists():
@@ -161,6 +169,15 @@ class MountedEsp:
     def prepare(self) -> None:
         for folder in (KERNELS, ENTRIES):
             self._at(folder).mkdir(parents=True, exist_ok=True)
+
+
+def _sync_file(path: Path) -> None:
+    """fsync a file under the name it has now: what it has had before is in another place of the folder."""
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 class MtoolsEsp:
