@@ -24,6 +24,11 @@ BOOT = 1200.0
 # what fsck.vfat may say of a disk whose power went: nothing of it keeps a file from being read
 HARMLESS = (
     "FATs differ",
+    # the dirty flag, which the first sector has and its copy has not
+    "There are differences between boot sector",
+    "Differences: (offset",
+    "65:01/00",
+    "Not automatically fixing this",
     "Using first FAT",
     "Dirty bit",
     "dirty bit",
@@ -46,6 +51,15 @@ class Looked:
     wrong: tuple[str, ...]
 
 
+class Firmware(FatReader):
+    """As a boot loader sees the ESP: an entry with nothing in it is none."""
+
+    def list(self, directory: str) -> list[str]:
+        """Names in a folder."""
+        names = super().list(directory)
+        return [name for name in names if not name.endswith(".conf") or self.read(f"{directory}/{name}").strip()]
+
+
 def raw_copy(image: Path, target: Path) -> Path:
     """The image as a raw file: that is what a recording is of."""
     run(["qemu-img", "convert", "-O", "raw", image, target])
@@ -58,7 +72,7 @@ def looked(disk: Path, etcs: dict[int, dict[str, str]]) -> Looked:
         disk, writable=True, purpose="look after a power cut"
     ) as opened:  # writable: the kernel replays its log
         part = next(part for part in opened.partitions if part.type == ESP_TYPE)
-        reader = FatReader(disk, part.start, part.size)
+        reader = Firmware(disk, part.start, part.size)
         info = Store.open(opened.top, opened.esp, writable=False).info
         seen = Store(opened.top, reader, info)  # type: ignore[arg-type]
         try:
