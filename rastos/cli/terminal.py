@@ -79,11 +79,10 @@ class Terminal:
 
     def json(self, value: object) -> None:
         """A value as JSON; dataclasses and paths are understood. A long list has one line for each item."""
-        if isinstance(value, list | tuple) and len(value) > LONG:  # indented, Python's own slow encoder would do it
-            rows = ",\n".join(jsonlib.dumps(item, default=_plain, ensure_ascii=False) for item in value)
-            print(f"[\n{rows}\n]")
-        else:
-            print(jsonlib.dumps(value, indent=2, default=_plain, ensure_ascii=False))
+        text = _json(value, ascii_only=False)
+        if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+            text = _json(value, ascii_only=True)  # a file name that is no UTF-8: JSON can write it, as an escape
+        print(text)
 
     def raw(self, text: str) -> None:
         """A file's text as it is."""
@@ -244,6 +243,13 @@ def _ended(event: Ended) -> str:
 
 def _text(cell: object) -> str:
     return str(getattr(cell, "plain", cell))  # a rich Text's
+
+
+def _json(value: object, *, ascii_only: bool) -> str:
+    if isinstance(value, list | tuple) and len(value) > LONG:  # indented, Python's own slow encoder would do it
+        rows = ",\n".join(jsonlib.dumps(item, default=_plain, ensure_ascii=ascii_only) for item in value)
+        return f"[\n{rows}\n]"
+    return jsonlib.dumps(value, indent=2, default=_plain, ensure_ascii=ascii_only)
 
 
 def _plain(value: object) -> object:

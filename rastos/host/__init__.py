@@ -14,6 +14,7 @@ from rastos.surface import first_use
 if TYPE_CHECKING:
     from rastos.host.capabilities import Finding, available_memory, survey
     from rastos.host.conversation import converse
+    from rastos.host.detach import detached
     from rastos.host.download import Request, Transfer, Validators, fetch, fetch_all, fetch_if_changed
     from rastos.host.files import (
         copy_file,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "capabilities": ("Finding", "available_memory", "survey"),
     "conversation": ("converse",),
+    "detach": ("detached",),
     "download": ("Request", "Transfer", "Validators", "fetch", "fetch_all", "fetch_if_changed"),
     "files": (
         "copy_file",
@@ -82,6 +84,7 @@ __all__ = [
     "bound",
     "converse",
     "copy_file",
+    "detached",
     "digest_of",
     "distribution",
     "exchange",

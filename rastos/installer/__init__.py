@@ -8,45 +8,152 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from .bootfacts import ImageKernel, image_kernel
-    from .image import Image, ImagePlan, create_image, plan_image
+    from .checking import ProfileCheck, ProfileFinding, check_image_profile
+    from .formats.compacting import Compacted, CompactPlan, compact_image, plan_compact
+    from .formats.converting import Converted, ConvertPlan, convert_image, plan_convert
+    from .formats.resizing import ResizePlan, plan_resize, resize_image
+    from .formats.source import image_size
+    from .formats.table import COMPRESSIONS, FORMATS, Format, check_compression, find_format
+    from .image import Image, ImagePlan, create_image, kind_of, plan_image
     from .inspect import Inspection, inspect_image
+    from .interview import Answers, answer_fault, host_public_keys, host_time_zone, written_profile
+    from .looking.copying import Copied, copy_from_image, copy_into_image
+    from .looking.differing import IMAGE_SECTIONS, FileChange, ImageDifference, image_difference
+    from .looking.listing import Entry, list_image, read_from_image
+    from .looking.manifest import ImageManifest, image_manifest
+    from .looking.rebuilding import Reproduction, build_again, check_comparable, compare_builds
+    from .looking.references import ImageReference, opened_snapshot, parse_place, parse_reference, throw_away_copy
+    from .looking.sbom import SBOM_FORMATS, bill_of_materials
     from .newroot import RootPlan, create_root, plan_root
     from .open import OpenImage, open_image
-    from .profiles import ImageProfile, image_profiles, is_public_key, load_image_profile, parse_size
+    from .profile import (
+        IMAGE_KEYS,
+        ImageProfile,
+        ProfileKey,
+        ProfileReading,
+        hash_password,
+        image_profiles,
+        is_public_key,
+        load_image_profile,
+        parse_size,
+        public_key_fault,
+        read_image_profile,
+    )
     from .vm.accelerator import Accelerator, probe_accelerator
 
 
 _HOMES = {
     "bootfacts": ("ImageKernel", "image_kernel"),
-    "image": ("Image", "ImagePlan", "create_image", "plan_image"),
+    "checking": ("ProfileCheck", "ProfileFinding", "check_image_profile"),
+    "formats.compacting": ("CompactPlan", "Compacted", "compact_image", "plan_compact"),
+    "formats.converting": ("ConvertPlan", "Converted", "convert_image", "plan_convert"),
+    "formats.resizing": ("ResizePlan", "plan_resize", "resize_image"),
+    "formats.source": ("image_size",),
+    "formats.table": ("COMPRESSIONS", "FORMATS", "Format", "check_compression", "find_format"),
+    "image": ("Image", "ImagePlan", "create_image", "kind_of", "plan_image"),
     "inspect": ("Inspection", "inspect_image"),
+    "looking.copying": ("Copied", "copy_from_image", "copy_into_image"),
+    "looking.differing": ("FileChange", "IMAGE_SECTIONS", "ImageDifference", "image_difference"),
+    "looking.listing": ("Entry", "list_image", "read_from_image"),
+    "looking.manifest": ("ImageManifest", "image_manifest"),
+    "looking.rebuilding": ("Reproduction", "build_again", "check_comparable", "compare_builds"),
+    "looking.references": ("ImageReference", "opened_snapshot", "parse_place", "parse_reference", "throw_away_copy"),
+    "looking.sbom": ("SBOM_FORMATS", "bill_of_materials"),
+    "interview": ("Answers", "answer_fault", "host_public_keys", "host_time_zone", "written_profile"),
     "newroot": ("RootPlan", "create_root", "plan_root"),
     "open": ("OpenImage", "open_image"),
-    "profiles": ("ImageProfile", "image_profiles", "load_image_profile", "parse_size", "is_public_key"),
+    "profile": (
+        "IMAGE_KEYS",
+        "ImageProfile",
+        "ProfileKey",
+        "ProfileReading",
+        "hash_password",
+        "image_profiles",
+        "is_public_key",
+        "load_image_profile",
+        "parse_size",
+        "public_key_fault",
+        "read_image_profile",
+    ),
     "vm.accelerator": ("Accelerator", "probe_accelerator"),
 }
 
 __all__ = [
     "Accelerator",
+    "Answers",
+    "COMPRESSIONS",
+    "CompactPlan",
+    "Compacted",
+    "ConvertPlan",
+    "Converted",
+    "Copied",
+    "Entry",
+    "FORMATS",
+    "FileChange",
+    "Format",
+    "IMAGE_KEYS",
+    "IMAGE_SECTIONS",
     "Image",
+    "ImageDifference",
     "ImageKernel",
+    "ImageManifest",
     "ImagePlan",
     "ImageProfile",
+    "ImageReference",
     "Inspection",
     "OpenImage",
+    "ProfileCheck",
+    "ProfileFinding",
+    "ProfileKey",
+    "ProfileReading",
+    "Reproduction",
+    "ResizePlan",
     "RootPlan",
+    "SBOM_FORMATS",
+    "answer_fault",
+    "bill_of_materials",
+    "build_again",
+    "check_comparable",
+    "check_compression",
+    "check_image_profile",
+    "compact_image",
+    "compare_builds",
+    "convert_image",
+    "copy_from_image",
+    "copy_into_image",
     "create_image",
     "create_root",
+    "find_format",
+    "hash_password",
+    "host_public_keys",
+    "host_time_zone",
+    "image_difference",
     "image_kernel",
+    "image_manifest",
     "image_profiles",
+    "image_size",
     "inspect_image",
     "is_public_key",
+    "kind_of",
+    "list_image",
     "load_image_profile",
     "open_image",
+    "opened_snapshot",
+    "parse_place",
+    "parse_reference",
     "parse_size",
+    "plan_compact",
+    "plan_convert",
     "plan_image",
+    "plan_resize",
     "plan_root",
     "probe_accelerator",
+    "public_key_fault",
+    "read_from_image",
+    "read_image_profile",
+    "resize_image",
+    "throw_away_copy",
+    "written_profile",
 ]
 
 

@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
     from .manifest.edit import Edit, add_packages, remove_packages, save
+    from .origins import Origin, read_origins
     from .ownership import Owner, files, owners
     from .package_cache import Cleaning, clean, plan_cleaning
     from .plan import Change, Plan, PlannedPackage, shown_version
+    from .planned_paths import PackagePaths, package_paths
     from .planning import Decide, load_indexes, plan_change
     from .policy import ManifestHook, TransactionPolicy, policy_of
     from .queries import InstalledPackage, PackageInfo, info, installed, search
@@ -159,6 +161,10 @@ _HOMES = {
         "remove_packages",
         "save",
     ),
+    "origins": (
+        "Origin",
+        "read_origins",
+    ),
     "ownership": (
         "Owner",
         "files",
@@ -168,6 +174,10 @@ _HOMES = {
         "Cleaning",
         "clean",
         "plan_cleaning",
+    ),
+    "planned_paths": (
+        "PackagePaths",
+        "package_paths",
     ),
     "plan": (
         "Change",
@@ -267,11 +277,13 @@ __all__ = [
     "ManifestHook",
     "Merge",
     "MergedText",
+    "Origin",
     "Orphans",
     "Owner",
     "PackageChange",
     "PackageInfo",
     "PackageMetadata",
+    "PackagePaths",
     "PackageRecord",
     "PackageSet",
     "PacmanChannel",
@@ -322,6 +334,7 @@ __all__ = [
     "open_channels",
     "open_decompressed",
     "owners",
+    "package_paths",
     "package_record",
     "plan_change",
     "plan_cleaning",
@@ -332,6 +345,7 @@ __all__ = [
     "read_keys",
     "read_local",
     "read_lockfile",
+    "read_origins",
     "refresh_keys",
     "remove_packages",
     "satisfies",

@@ -27,14 +27,14 @@ from rastos.installer import (
     open_image,
     plan_image,
 )
-from rastos.installer.profiles import User
+from rastos.installer.profile import User
 from rastos.package import Channel, LocalRepository, PackageMetadata, load_manifest, open_channels, write_package
 from rastos.progress import Progress
 from tests.conftest import ROOT, need
 
 RELEASE = "6.1-tiny"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJhZGJhZGJhZA me@example.org"
-# stands in for systemctl, useradd and locale-gen: writes down how it was called, and adds the user
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAY2F7qeAtPkToy5ejxFBEJoQkoraS+XFRbVMmgcfUfd me@example.org"
+# stands in for systemctl, useradd, groupadd and the like: writes down how it was called, and adds the user or the group
 PROGRAM = r"""
 #include <stdio.h>
 #include <string.h>
@@ -45,15 +45,25 @@ int main(int argc, char **argv) {
 	for (int i = 0; i < argc; i++) fprintf(log, "%s ", i ? argv[i] : name);
 	fprintf(log, "\n");
 	fclose(log);
+	if (strcmp(name, "groupadd") == 0) {
+		FILE *f = fopen("/etc/group", "a");
+		fprintf(f, "%s:x:%s:\n", argv[argc - 1], argc > 2 ? argv[2] : "1000");
+		fclose(f);
+	}
 	if (strcmp(name, "useradd") == 0) {
 		char home[200];
+		const char *uid = "1000";
+		snprintf(home, sizeof home, "/home/%s", argv[argc - 1]);
+		for (int i = 1; i < argc; i++) {
+			if (strcmp(argv[i], "--uid") == 0) uid = argv[i + 1];
+			if (strcmp(argv[i], "--home-dir") == 0) snprintf(home, sizeof home, "%s", argv[i + 1]);
+		}
 		FILE *f = fopen("/etc/passwd", "a");
-		fprintf(f, "%s:x:1000:1000::/home/%s:/bin/bash\n", argv[argc - 1], argv[argc - 1]);
+		fprintf(f, "%s:x:%s:%s::%s:/bin/bash\n", argv[argc - 1], uid, uid, home);
 		fclose(f);
 		f = fopen("/etc/shadow", "a");
 		fprintf(f, "%s:!:1::::::\n", argv[argc - 1]);
 		fclose(f);
-		snprintf(home, sizeof home, "/home/%s", argv[argc - 1]);
 		mkdir(home, 0700);
 	}
 	return 0;
@@ -66,6 +76,7 @@ SYSTEM = {
     "etc/ssh/ssh_host_rsa_key": "the key of whoever made the package\n",
     "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
     "usr/bin/ssh-keygen": "",
+    "bin/bash": "",
     "usr/share/zoneinfo/Europe/Berlin": "TZif",
     "usr/share/zoneinfo/UTC": "TZif",
     "usr/share/i18n/SUPPORTED": "de_DE.UTF-8 UTF-8\nde_AT.UTF-8 UTF-8\n",
@@ -253,7 +264,7 @@ def test_every_input_changes_the_key(shop: Workshop, output: Path) -> None:
         ({"size": 100 << 20}, "leaves 58 MiB for the root", "--size"),
         ({"esp": 1 << 20}, "ESP of 1 MiB is too small", "32M"),
         ({"timezone": "Europe/Nowhere"}, "unknown time zone", "Europe/Berlin"),
-        ({"locale": "de_DE.UTF8"}, "no locale 'de_DE.UTF8'", "did you mean 'de_DE.UTF-8'?"),
+        ({"locale": "de_DE.UTF8"}, "no locale 'de_DE.UTF8'", "did you mean 'de_DE.UTF-8'"),
         ({"users": (User("me", groups=("wheel",)),)}, "wheel", "leave it out"),
     ],
 )

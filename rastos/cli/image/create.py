@@ -9,11 +9,13 @@ import click
 
 from rastos.cli import render
 from rastos.cli.app import Application
+from rastos.cli.image.credentials import password_hash, public_key
+from rastos.cli.image.packing import compression_option
 from rastos.cli.options import dry_run_option, json_option, secure_boot_options, secure_boot_pair
 from rastos.cli.package.asking import asked
 
 if TYPE_CHECKING:
-    from rastos.installer import Image, ImagePlan, ImageProfile
+    from rastos.installer import Image, ImagePlan, ImageProfile, Reproduction
     from rastos.package import Channel, LocalRepository, Lockfile, Manifest
 
 
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
     "--uki", is_flag=True, help="Boot by unified kernel images: kernel, initramfs, command line in one EFI program."
 )
 @secure_boot_options
-@click.option("--format", "kind", type=click.Choice(["qcow2", "raw"]), help="Instead of the profile's.")
+@click.option(
+    "--format", "kind", metavar="FORMAT", help="Instead of the profile's: qcow2, raw, vmdk, vdi, vhdx, vhd, tar, oci."
+)
+@compression_option
 @click.option("--size", metavar="SIZE", help="Size of the disk, such as 4G.")
 @click.option("--hostname", metavar="NAME", help="Instead of the profile's.")
 @click.option("--root-password", metavar="TEXT", help="Root's password; '-' asks for it. Without one root is locked.")
@@ -54,6 +59,12 @@ if TYPE_CHECKING:
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the image.")
 @click.option("--force", is_flag=True, help="Overwrite an image that is there.")
+@click.option(
+    "--verify-reproducible",
+    "twice",
+    is_flag=True,
+    help="Build it a second time and compare; status 1 where they differ.",
+)
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -66,6 +77,7 @@ def create(
     secure_boot_key: Path | None,
     secure_boot_cert: Path | None,
     kind: str | None,
+    compression: str,
     size: str | None,
     hostname: str | None,
     root_password: str | None,
@@ -75,6 +87,7 @@ def create(
     keyring: Path | None,
     output: Path | None,
     force: bool,
+    twice: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -87,24 +100,40 @@ def create(
     from rastos.cli.kernel.distro import distro_package
     from rastos.errors import UserError
     from rastos.host import require_root
-    from rastos.installer import create_image, load_image_profile, parse_size, plan_image
+    from rastos.installer import (
+        build_again,
+        check_comparable,
+        check_compression,
+        create_image,
+        find_format,
+        load_image_profile,
+        parse_size,
+        plan_image,
+    )
     from rastos.kernel import distro_request
     from rastos.package import LocalRepository, load_manifest
 
     if not dry_run:
         require_root("create an image")
     chosen: ImageProfile = load_image_profile(profile, app.config.profile_folders)
+    wanted = find_format(kind or chosen.format)
+    # what the profile says of compression is for the profile's format
+    packed = compression or (chosen.compress if wanted.name == chosen.format else "")
+    check_compression(wanted, packed)
     chosen = replace(
         chosen,
         kernel=kernel or chosen.kernel,
         uki=uki or chosen.uki,
-        format=kind or chosen.format,
+        format=wanted.name,
+        compress=packed,
         hostname=hostname or chosen.hostname,
         size=parse_size(size, what="--size") if size else chosen.size,
-        root_password=_hashed(root_password) if root_password else chosen.root_password,
-        ssh_keys=(*chosen.ssh_keys, *(_public_key(path) for path in keys)),
+        root_password=password_hash(root_password, "Root password") if root_password else chosen.root_password,
+        ssh_keys=(*chosen.ssh_keys, *(public_key(path) for path in keys)),
     )
-    target = (output or app.config.output / f"{chosen.name}.{chosen.format}").absolute()
+    if twice:
+        check_comparable(wanted.name)
+    target = (output or app.config.output / f"{chosen.name}{wanted.suffix}").absolute()
     manifest = load_manifest(packages or app.config.manifest)
     repository = LocalRepository(app.config.repository)
     lock, channels = _sources(app, chosen, manifest, repository, locked=locked, bundle=bundle, keyring=keyring)
@@ -136,10 +165,15 @@ def create(
             "there is an image already", on=target, next_step="overwrite it with --force, or name another --output"
         )
     made = create_image(plan, channels, cache=app.config.cache, progress=app.progress)
+    again = build_again(plan, channels, target, cache=app.config.cache, progress=app.progress) if twice else None
     if as_json:
-        app.out.json({**plan.to_json(), "bytes_on_disk": made.bytes_on_disk, "seconds": dict(made.seconds)})
+        whole = {**plan.to_json(), "bytes_on_disk": made.bytes_on_disk, "seconds": dict(made.seconds)}
+        app.out.json({**whole, "reproduction": again} if again else whole)
     else:
         _show_made(app, made)
+        _show_again(app, again)
+    if again and not again.identical:
+        click.get_current_context().exit(1)
 
 
 def _sources(
@@ -188,25 +222,20 @@ def _show_plan(app: Application, plan: ImagePlan) -> None:
 def _show_made(app: Application, made: Image) -> None:
     how = "from the cache" if made.cached else "created"
     app.out.print(f"{made.path}: {how}, {render.size(made.bytes_on_disk)} on disk")
-    app.out.say(f"next: rastos image test --image {made.path}")
+    if made.format in ("qcow2", "raw"):
+        app.out.say(f"next: rastos image test --image {made.path}")
 
 
-def _hashed(password: str) -> str:
-    from rastos.host import run
-
-    text = (
-        click.prompt("Root password", hide_input=True, confirmation_prompt=True, err=True)
-        if password == "-"
-        else password
-    )
-    return run(["openssl", "passwd", "-6", "-stdin"], stdin=text, what="hash the password").stdout.strip()
-
-
-def _public_key(path: Path) -> str:
-    from rastos.errors import UserError
-    from rastos.installer import is_public_key
-
-    text = path.read_text(encoding="utf-8", errors="replace").strip()
-    if not is_public_key(text):
-        raise UserError("this is not a public SSH key", on=path, next_step="name the .pub file")
-    return text
+def _show_again(app: Application, again: Reproduction | None) -> None:
+    if again is None:
+        return
+    if again.identical:
+        app.out.print(f"the same twice: tree {again.tree_digests[0][:16]}, partition table, ESP, all paths and times")
+        return
+    for same, what in ((again.table, "the partition table"), (again.esp, "the ESP")):
+        if not same:
+            app.out.print(f"differs: {what}")
+    for item in again.paths:
+        app.out.print(f"differs: {item.path} ({', '.join(item.parts) or item.what})")
+    for path in again.times:
+        app.out.print(f"differs: {path} (time)")
