@@ -153,7 +153,9 @@ def _root_start(partitions: tuple[Partition, ...]) -> int:
 
 def _copy_out(image: Path, kind: str, target: Path, start: int, size: int) -> None:
     argv = ["qemu-img", "dd", "-f", kind, "-O", "raw", f"bs={_BLOCK}", f"skip={start // _BLOCK}"]
-    run([*argv, f"count={size // _BLOCK}", f"if={image}", f"of={target}"], what="read the image")
+    # qemu-img counts from the image's begin, whatever it skips; one that counted as dd(1) would read too much
+    run([*argv, f"count={(start + size) // _BLOCK}", f"if={image}", f"of={target}"], what="read the image")
+    os.truncate(target, size)
 
 
 def _entries(esp: Esp) -> tuple[BootEntry, ...]:
