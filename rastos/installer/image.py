@@ -55,7 +55,7 @@ from .disk_making import (
 )
 from .filesystem import make_esp, make_root
 from .formats.converting import check_output
-from .formats.table import find_format
+from .formats.table import find_format, format_of_name
 from .formats.writing import write_format
 from .initprogram import init_package
 from .machine_project import project_of, write_project
@@ -371,7 +371,7 @@ def _record(place: Path) -> Path:
 
 def _forget_old(cache: Path) -> None:
     """Keep the images used last: each costs what it has on disk."""
-    kept = [path for path in (cache / "images").iterdir() if path.is_file() and path.suffix not in ("", ".json")]
+    kept = [path for path in (cache / "images").iterdir() if format_of_name(path) is not None]
     for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_IMAGES:]:
         path.unlink(missing_ok=True)
         _record(path).unlink(missing_ok=True)
