@@ -44,6 +44,7 @@ from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deplo
 
 from .bootloader import install_bios_loader, install_bootloader
 from .disk_making import (
+    check_disk,
     disk_packages,
     disk_words,
     kept_format,
@@ -139,16 +140,7 @@ def plan_image(
 
     Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
     """
-    if (profile.disk.luks or profile.disk.raid1 or profile.disk.data) and profile.format not in ("raw", "qcow2"):
-        raise UserError(
-            f"an encrypted root, a mirror or data disks can't be written as {profile.format}",
-            on=profile.path,
-            next_step="write qcow2 or raw; `rastos image convert` makes others of an encrypted one",
-        )
-    if profile.uki and profile.disk.bios:
-        raise UserError(
-            "a BIOS can't start a unified kernel image", on=profile.path, next_step="leave out uki or disk.bios"
-        )
+    check_disk(profile.disk, profile.format, uki=profile.uki, on=profile.path)
     kernel, packages = packages_of(
         profile, manifest, channels, repository, cache=cache, progress=progress, lock=lock, decide=decide
     )
