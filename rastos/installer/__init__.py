@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from .bootfacts import ImageKernel, image_kernel
     from .image import Image, ImagePlan, create_image, plan_image
     from .inspect import Inspection, inspect_image
+    from .install.afterwards import leave_machine
+    from .install.answers import InstallAnswers, found_answers, read_answers
+    from .install.disks import Disk, DiskPart, disks, read_disk
+    from .install.installing import Installed, install_copy, install_packages
+    from .install.plan import InstallPlan, Medium, file_to_make, medium_of, plan_copy_to, plan_packages_to
     from .newroot import RootPlan, create_root, plan_root
     from .open import OpenImage, open_image
     from .profiles import ImageProfile, image_profiles, is_public_key, load_image_profile, parse_size
@@ -20,6 +25,11 @@ _HOMES = {
     "bootfacts": ("ImageKernel", "image_kernel"),
     "image": ("Image", "ImagePlan", "create_image", "plan_image"),
     "inspect": ("Inspection", "inspect_image"),
+    "install.afterwards": ("leave_machine",),
+    "install.answers": ("InstallAnswers", "found_answers", "read_answers"),
+    "install.disks": ("Disk", "DiskPart", "disks", "read_disk"),
+    "install.installing": ("Installed", "install_copy", "install_packages"),
+    "install.plan": ("InstallPlan", "Medium", "file_to_make", "medium_of", "plan_copy_to", "plan_packages_to"),
     "newroot": ("RootPlan", "create_root", "plan_root"),
     "open": ("OpenImage", "open_image"),
     "profiles": ("ImageProfile", "image_profiles", "load_image_profile", "parse_size", "is_public_key"),
@@ -28,25 +38,42 @@ _HOMES = {
 
 __all__ = [
     "Accelerator",
+    "Disk",
+    "DiskPart",
     "Image",
     "ImageKernel",
     "ImagePlan",
     "ImageProfile",
     "Inspection",
+    "InstallAnswers",
+    "InstallPlan",
+    "Installed",
+    "Medium",
     "OpenImage",
     "RootPlan",
     "create_image",
     "create_root",
+    "disks",
+    "file_to_make",
+    "found_answers",
     "image_kernel",
     "image_profiles",
     "inspect_image",
+    "install_copy",
+    "install_packages",
     "is_public_key",
+    "leave_machine",
     "load_image_profile",
+    "medium_of",
     "open_image",
     "parse_size",
+    "plan_copy_to",
     "plan_image",
+    "plan_packages_to",
     "plan_root",
     "probe_accelerator",
+    "read_answers",
+    "read_disk",
 ]
 
 

@@ -41,7 +41,7 @@ from rastos.package import (
     target_for,
 )
 from rastos.progress import Progress
-from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
+from rastos.snapshot import Esp, MtoolsEsp, Store, create_session, deploy, plan_deploy
 
 from .bootloader import install_bootloader
 from .filesystem import make_esp, make_root
@@ -236,7 +236,8 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
         with clock.phase("make the root file system"):
             make_root(device)
         with mounted(device, work / "top", "btrfs", OPTIONS) as top:
-            _fill(plan, channels, cache, disk, top, clock)
+            esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
+            fill_disk(plan, channels, cache, esp, top, clock.progress, clock)
     with clock.phase(f"write {plan.profile.format}"):
         result = disk
         if plan.profile.format == "qcow2":
@@ -248,9 +249,18 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
     return result
 
 
-def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path, top: Path, clock: _Clock) -> None:
+def fill_disk(
+    plan: ImagePlan,
+    channels: Sequence[Channel],
+    cache: Path,
+    esp: Esp,
+    top: Path,
+    progress: Progress,
+    clock: _Clock | None = None,
+) -> None:
+    """Install the plan's packages on formatted partitions, `top` being the btrfs top level: first snapshot, first deployment."""
     layout, profile = plan.layout, plan.profile
-    esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
+    clock = clock or _Clock(progress)
     store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline, uki=profile.uki)
     with create_session(store, None, "create the image") as session:
         with clock.phase("install packages"):

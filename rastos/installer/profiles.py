@@ -114,6 +114,7 @@ class _Reader:
         return UserError(what, on=f"{self.path}:{line}", next_step=step)
 
     def profile(self, document: Mapping[str, Any], name: str) -> ImageProfile:
+        document = {key: value for key, value in document.items() if key != "install"}  # read by install/answers.py
         known = {item.name.replace("_", "-") for item in fields(ImageProfile)} - {"name", "path"}
         self._keys(document, known, "")
         values: dict[str, Any] = {}
