@@ -18,6 +18,7 @@ UNITS = "usr/lib/systemd/system"
 # where a file lies in the system, and its mode
 FILES = {
     "usr/lib/rastos/health": (FOLDER / "health.sh", 0o755),
+    "usr/lib/rastos/live-shell": (FOLDER / "live-shell.sh", 0o755),
     "usr/lib/systemd/system.conf.d/50-rastos-watchdog.conf": (FOLDER / "watchdog.conf", 0o644),
     **{f"{UNITS}/{path.name}": (path, 0o644) for path in sorted((FOLDER / "units").iterdir())},
 }
@@ -29,7 +30,7 @@ WANTED = {
     "timers.target.wants": "rastos-boot-deadline.timer",
 }
 NAME = "rastos-init"
-SERIES = 5  # raised with every change of the source, so that a later program has a larger version
+SERIES = 6  # raised with every change of the source, so that a later program has a larger version
 FLAGS = ("-Os", "-static", "-Wall", "-Wl,--build-id=none", "-s")
 
 
