@@ -69,13 +69,15 @@ class Monitor:
         except QMPError as error:
             raise ExternalError(f"QEMU refused {command}: {error}") from error
 
-    def seen(self, *names: str) -> tuple[str, dict[str, Any]] | None:
-        """The first of these events that came, if one did."""
+    def seen(self, *names: str, after: int = 0) -> tuple[str, dict[str, Any]] | None:
+        """The first of these events that came, if one did; `after` leaves out so many of the oldest."""
         with self._arrived:
-            return next((event for event in self.events if event[0] in names), None)
+            return next((event for event in self.events[after:] if event[0] in names), None)
 
     def close(self) -> None:
-        """Disconnect and end the thread."""
+        """Disconnect and end the thread; a second time does nothing."""
+        if self._loop.is_closed():
+            return
         try:
             self._call(self._leave(), 5.0)
         except (QMPError, ExternalError, OSError, EOFError):
