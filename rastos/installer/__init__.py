@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .install.plan import InstallPlan, Medium, file_to_make, medium_of, plan_copy_to, plan_packages_to
     from .newroot import RootPlan, create_root, plan_root
     from .open import OpenImage, open_image
-    from .profiles import ImageProfile, image_profiles, is_public_key, load_image_profile, parse_size
+    from .profile import ImageProfile, image_profiles, is_public_key, load_image_profile, parse_size
     from .vm.accelerator import Accelerator, probe_accelerator
 
 
@@ -32,7 +32,16 @@ _HOMES = {
     "install.plan": ("InstallPlan", "Medium", "file_to_make", "medium_of", "plan_copy_to", "plan_packages_to"),
     "newroot": ("RootPlan", "create_root", "plan_root"),
     "open": ("OpenImage", "open_image"),
-    "profiles": ("ImageProfile", "image_profiles", "load_image_profile", "parse_size", "is_public_key"),
+    "profile": (
+        "ImageProfile",
+        "ProfileReading",
+        "image_profiles",
+        "is_public_key",
+        "load_image_profile",
+        "parse_size",
+        "public_key_fault",
+        "read_image_profile",
+    ),
     "vm.accelerator": ("Accelerator", "probe_accelerator"),
 }
 
@@ -50,6 +59,7 @@ __all__ = [
     "Installed",
     "Medium",
     "OpenImage",
+    "ProfileReading",
     "RootPlan",
     "create_image",
     "create_root",
@@ -72,8 +82,10 @@ __all__ = [
     "plan_packages_to",
     "plan_root",
     "probe_accelerator",
+    "public_key_fault",
     "read_answers",
     "read_disk",
+    "read_image_profile",
 ]
 
 

@@ -50,7 +50,7 @@ from .machine_project import project_of, write_project
 from .open import MANIFEST, OPTIONS, check_unused, image_lock
 from .own_package import own_package
 from .partition import Layout, plan_layout, write_layout
-from .profiles import ImageProfile
+from .profile import ImageProfile
 from .system import configure_system
 
 VERSION = "6"  # of what this module makes; part of the key

@@ -10,7 +10,6 @@ after = "poweroff"                # or "reboot", "nothing"
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ from typing import Any
 from rastos.errors import UserError
 from rastos.host import in_memory, mounted, run
 
-from ..profiles import ImageProfile, load_image_profile
+from ..profile import ImageProfile, load_image_profile
+from ..profile.places import Places
 from .disks import Disk, disks, read_disk
 
 CREDENTIAL = Path("/run/credentials/@system/rastos.install")  # systemd.system-credentials(7)
@@ -100,11 +100,8 @@ def _check(path: Path, text: str, key: str, value: Any) -> None:
 
 
 def _wrong(path: Path, text: str, key: str, what: str, step: str) -> UserError:
-    """Where the key stands: below [install] first, for the profile has keys too."""
-    rows = text.splitlines()
-    begin = next((n for n, row in enumerate(rows, 1) if re.match(r"\s*\[\s*install\s*\]", row)), 1)
-    lines = (n for n, row in enumerate(rows, 1) if n >= begin and re.match(rf'\s*\[?\s*"?{re.escape(key)}\b', row))
-    return UserError(what, on=f"{path}:{next(lines, begin)}", next_step=step)
+    place = ("install",) if key == "install" else ("install", key)
+    return UserError(what, on=f"{path}:{Places(text).line(place)}", next_step=step)
 
 
 @contextmanager

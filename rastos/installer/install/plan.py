@@ -15,7 +15,7 @@ from rastos.snapshot import Store, measured_sizes
 from ..image import ImagePlan
 from ..open import MANIFEST
 from ..partition import Layout, plan_layout
-from ..profiles import ImageProfile
+from ..profile import ImageProfile
 from .disks import Disk, read_disk
 
 SPARE = 512 << 20  # for the first changes of a system, and for what btrfs keeps for itself
