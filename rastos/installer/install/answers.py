@@ -58,9 +58,9 @@ class InstallAnswers:
         if len(found) == 1 or (found and self.choose in ("largest", "smallest")):
             order = sorted(found, key=lambda item: item.size)
             return order[-1] if self.choose == "largest" else order[0]
-        wanted = f"with the serial '{self.serial}'" if self.serial else f"that is free and has {least >> 20} MiB"
+        kind = f"disk with the serial '{self.serial}'" if self.serial else f"free disk of {least >> 20} MiB or more"
         raise UserError(
-            f"there are {len(found)} disks {wanted}, one was expected" if found else f"there is no disk {wanted}",
+            f"{len(found)} times there is a {kind}, one was expected" if found else f"there is no {kind}",
             on=self.path,
             next_step=f"here are: {'; '.join(_words(item) for item in every) or 'none'}",
         )
