@@ -96,7 +96,7 @@ def read_disk(path: Path) -> Disk:
 
 
 def _listed(path: Path | None = None) -> list[dict[str, Any]]:
-    argv: list[str | Path] = ["lsblk", "--json", "--bytes", "--output", COLUMNS, *([path] if path else [])]
+    argv: list[str | Path] = ["lsblk", "--json", "--bytes", "--tree", "--output", COLUMNS, *([path] if path else [])]
     text = run(argv, what="list the disks").stdout
     found = json.loads(text)["blockdevices"] if text.strip() else []
     return [item for item in found if isinstance(item, dict)]
