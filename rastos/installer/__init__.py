@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 from rastos.surface import first_use
 
 if TYPE_CHECKING:
+    from .adopt.adopting import Adopted, adopt_disk, forget_adoption, undo_adoption
+    from .adopt.opening import ForeignDisk, open_foreign
+    from .adopt.plan import Adoption, AdoptPlan, plan_adopt
     from .bootfacts import ImageKernel, image_kernel
     from .image import Image, ImagePlan, create_image, plan_image
+    from .initprogram import init_package
     from .inspect import Inspection, inspect_image
     from .install.afterwards import leave_machine
     from .install.answers import InstallAnswers, found_answers, read_answers
@@ -22,8 +26,12 @@ if TYPE_CHECKING:
 
 
 _HOMES = {
+    "adopt.adopting": ("Adopted", "adopt_disk", "forget_adoption", "undo_adoption"),
+    "adopt.opening": ("ForeignDisk", "open_foreign"),
+    "adopt.plan": ("AdoptPlan", "Adoption", "plan_adopt"),
     "bootfacts": ("ImageKernel", "image_kernel"),
     "image": ("Image", "ImagePlan", "create_image", "plan_image"),
+    "initprogram": ("init_package",),
     "inspect": ("Inspection", "inspect_image"),
     "install.afterwards": ("leave_machine",),
     "install.answers": ("InstallAnswers", "found_answers", "read_answers"),
@@ -47,8 +55,12 @@ _HOMES = {
 
 __all__ = [
     "Accelerator",
+    "AdoptPlan",
+    "Adopted",
+    "Adoption",
     "Disk",
     "DiskPart",
+    "ForeignDisk",
     "Image",
     "ImageKernel",
     "ImagePlan",
@@ -61,13 +73,16 @@ __all__ = [
     "OpenImage",
     "ProfileReading",
     "RootPlan",
+    "adopt_disk",
     "create_image",
     "create_root",
     "disks",
     "file_to_make",
+    "forget_adoption",
     "found_answers",
     "image_kernel",
     "image_profiles",
+    "init_package",
     "inspect_image",
     "install_copy",
     "install_packages",
@@ -75,8 +90,10 @@ __all__ = [
     "leave_machine",
     "load_image_profile",
     "medium_of",
+    "open_foreign",
     "open_image",
     "parse_size",
+    "plan_adopt",
     "plan_copy_to",
     "plan_image",
     "plan_packages_to",
@@ -86,6 +103,7 @@ __all__ = [
     "read_answers",
     "read_disk",
     "read_image_profile",
+    "undo_adoption",
 ]
 
 
