@@ -113,7 +113,7 @@ def plan_adopt(foreign: ForeignDisk) -> AdoptPlan:
         cmdline=_cmdline(foreign.files, tree),
         fstab=kept,
         gone=gone,
-        part_type=foreign.root.type,
+        part_type=str(read_json(top / RECORD)["part_type"]) if anew else foreign.root.type,
         anew=anew,
     )
 
@@ -139,7 +139,7 @@ def _root(foreign: ForeignDisk, every: tuple[str, ...]) -> str:
     """Which subvolume is the root: what a boot entry says, else what looks like one, with the usual names first."""
     top = foreign.top
     said: list[str] = []
-    for text in foreign.files.read_all(ENTRIES).values():
+    for text in _entries(foreign.files).values():
         said += re.findall(r"subvol=/?([^\s,]+)", text.decode(errors="replace"))
     candidates = dict.fromkeys([*said, "@", "root", "", *(path for path in every if "/" not in path)])
     for path in candidates:
@@ -174,6 +174,11 @@ def _fstab(text: str) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]
     return tuple(kept), tuple(gone), targets
 
 
+def _entries(files: Esp) -> dict[str, bytes]:
+    """The old system's boot entries: an adoption that died may have left one of ours."""
+    return {name: text for name, text in files.read_all(ENTRIES).items() if not name.startswith("rastos-")}
+
+
 def _loader(files: Esp) -> str:
     if files.exists("/EFI/systemd/systemd-bootx64.efi") or files.exists("/loader/loader.conf"):
         return "systemd-boot"
@@ -184,7 +189,7 @@ def _loader(files: Esp) -> str:
 def _cmdline(files: Esp, tree: Path) -> str:
     """The old system's kernel parameters, without those that each deployment gets of its own."""
     words: list[str] = []
-    for name, data in sorted(files.read_all(ENTRIES).items()):
+    for name, data in sorted(_entries(files).items()):
         found = re.search(r"^options\s+(.*)$", data.decode(errors="replace"), re.MULTILINE)
         if found and "fallback" not in name:
             words = found[1].split()
