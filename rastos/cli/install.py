@@ -251,7 +251,7 @@ def _confirm(app: Application, plan: InstallPlan, word: str, *, yes: bool) -> No
         typed = click.prompt(f"Everything on {plan.disk.path} will be gone. Its name, to go on ({name})", err=True)
         if not plan.confirmed(str(typed).strip()):
             raise UserError("that was another word: nothing was changed", on=plan.disk.path, next_step="run it again")
-    elif not plan.erases and not yes and not plan.new:
+    elif not (plan.erases or yes or word or plan.new):
         if not app.out.interactive:
             raise UserError("nobody is there to be asked", on=plan.disk.path, next_step="say it beforehand: --yes")
         click.confirm(f"Install onto {plan.disk.path}?", abort=True, err=True)

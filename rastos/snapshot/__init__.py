@@ -61,7 +61,16 @@ if TYPE_CHECKING:
     from .transfer.have import Have, forget_unfinished, read_have, what_is_there
     from .transfer.receiving import Received, receive, receive_directly, replace_by_stream
     from .transfer.remote import Remote, ask, parse_remote, send_to
-    from .transfer.sending import SendItem, SendPlan, plan_send, send, send_to_file, stream_header, stream_of
+    from .transfer.sending import (
+        SendItem,
+        SendPlan,
+        compressed_streams,
+        plan_send,
+        send,
+        send_to_file,
+        stream_header,
+        stream_of,
+    )
     from .tree import Node, Tree, ancestors, descendants, grow
     from .verdicts import BadMark, bad_snapshots, mark_bad, newest_usable
     from .verify.checking import Damage, SnapshotCheck, check_snapshot
@@ -121,7 +130,9 @@ _HOMES = {
     "transfer.have": ("Have", "forget_unfinished", "read_have", "what_is_there"),
     "transfer.receiving": ("Received", "receive", "receive_directly", "replace_by_stream"),
     "transfer.remote": ("Remote", "ask", "parse_remote", "send_to"),
-    "transfer.sending": ("SendItem", "SendPlan", "plan_send", "send", "send_to_file", "stream_header", "stream_of"),
+    "transfer.sending": (
+        "SendItem", "SendPlan", "compressed_streams", "plan_send", "send", "send_to_file", "stream_header", "stream_of",
+    ),
     "tree": ("Node", "Tree", "ancestors", "descendants", "grow"),
     "verdicts": ("BadMark", "bad_snapshots", "mark_bad", "newest_usable"),
     "verify.checking": ("Damage", "SnapshotCheck", "check_snapshot"),
@@ -142,7 +153,7 @@ __all__ = [
     "Tree", "TreeChange", "TreeKernel", "Trust", "ValueChange", "Verdict", "Written", "ancestors", "ask",
     "bad_snapshots", "boot_files", "boot_state", "booted_deployment", "booted_snapshot", "boots", "cancel",
     "change_etc", "change_many", "change_packages", "changed_tree", "check_kernel", "check_name",
-    "check_session_name", "check_snapshot", "check_tag", "copy_foreign", "copy_snapshots", "create_session",
+    "check_session_name", "check_snapshot", "check_tag", "compressed_streams", "copy_foreign", "copy_snapshots", "create_session",
     "create_snapshot", "delete", "deploy", "descendants", "difference", "discard_session", "drop_foreign", "drop_old",
     "drop_store", "etc_path", "etc_state", "examine", "export_oci", "export_tar", "fill_state", "foreign_subvolumes",
     "forget_unfinished", "grow", "import_archive", "is_foreign_root", "keep", "kept_session", "kept_sessions",

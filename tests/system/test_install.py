@@ -31,6 +31,7 @@ from rastos.installer import (
 )
 from rastos.installer.filesystem import make_root
 from rastos.installer.install import installing
+from rastos.package import exact_manifest
 from rastos.progress import Progress
 from rastos.snapshot import Store
 from tests.conftest import ROOT, need
@@ -46,7 +47,9 @@ def medium(shop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:  #
     need("lsblk", "blkid", "sfdisk")
     folder = tmp_path_factory.mktemp("medium")
     (folder / "blob").write_bytes(BLOB)
-    shop.package("blob", {"usr/share/blob": folder / "blob"})
+    (folder / "text").write_text("said again and again\n" * 50_000)
+    (folder / "one").write_text("1")
+    shop.package("blob", {f"usr/share/{name}": folder / name for name in ("blob", "text", "one")})
     shop.create(folder / "medium.raw", format="raw", hostname="medium", packages=("blob",))
     return folder / "medium.raw"
 
@@ -108,6 +111,11 @@ def test_a_system_is_copied_into_a_new_file(shop: Workshop, medium: Path, target
         assert found.partitions[1].uuid in opened.esp.read("/loader/entries/rastos-1+3.conf").decode()
         assert found.partitions[0].uuid in (opened.top / "deployments/1/etc/fstab").read_text()
         assert opened.esp.exists("/EFI/BOOT/BOOTX64.EFI")
+    trees = []
+    for path in (medium, target):
+        with open_image(path, writable=False, purpose="test") as opened:
+            trees.append([leaf.text for leaf in exact_manifest(opened.top / "snapshots/0/tree")])
+    assert trees[0] == trees[1] and len(trees[0]) > 10, "compressed as it lies there, and the same to the last byte"
     assert shop.leftovers() == []
 
 

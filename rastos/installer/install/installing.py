@@ -40,6 +40,7 @@ from rastos.snapshot import (
     Store,
     Trust,
     check_snapshot,
+    compressed_streams,
     create_session,
     deploy,
     examine,
@@ -88,7 +89,9 @@ def install_copy(plan: InstallPlan, source: Store, progress: Progress) -> Instal
     def fill(top: Path, esp: Esp) -> None:
         store = _empty_store(plan, top, esp)
         item = SendItem(medium.snapshot, medium.uuid, medium.description, None)
-        base = receive_directly(store, stream_header(source, item), stream_of(source, item), progress).snapshot
+        version = 2 if compressed_streams() else 1
+        stream = stream_of(source, item, compressed=version == 2)
+        base = receive_directly(store, stream_header(source, item), stream, progress, version=version).snapshot
         faults.reached("install.copied")
         with create_session(store, base.id, "install") as session:
             with progress.step("Configure the system"):
