@@ -135,7 +135,7 @@ def _wanted(
     keys: tuple[Path, ...],
 ) -> ImageProfile:
     """The profile, with what the options say instead."""
-    from rastos.cli.image.create import _hashed, _public_key
+    from rastos.cli.image.credentials import password_hash, public_key
     from rastos.installer import load_image_profile
 
     if given is not None and profile is not None:
@@ -144,8 +144,8 @@ def _wanted(
     return replace(
         chosen,
         hostname=hostname or chosen.hostname,
-        root_password=_hashed(root_password) if root_password else chosen.root_password,
-        ssh_keys=(*chosen.ssh_keys, *(_public_key(path) for path in keys)),
+        root_password=password_hash(root_password, "Root password") if root_password else chosen.root_password,
+        ssh_keys=(*chosen.ssh_keys, *(public_key(path) for path in keys)),
     )
 
 
@@ -198,14 +198,20 @@ def _plan_packages(
     image: Path | None,
     size: str,
 ) -> tuple[InstallPlan, list[Any]]:
+    from rastos.cli.kernel.distro import distro_package
     from rastos.cli.package.asking import asked
     from rastos.installer import plan_image, plan_packages_to
+    from rastos.kernel import distro_request
     from rastos.package import LocalRepository, load_manifest, open_channels
 
     target = _target(given, disk, image, size, 0)
     manifest = load_manifest(app.config.manifest)
     repository = LocalRepository(app.config.repository)
     channels = open_channels(manifest, cache=app.config.cache, repository=repository)
+    request = distro_request(wanted.kernel)
+    if request is not None:
+        wanted = replace(wanted, kernel=distro_package(app, request, channels, locked=False).name)
+        channels = open_channels(manifest, cache=app.config.cache, repository=repository)
     packages = plan_image(
         replace(wanted, size=target.size, format="raw"),
         manifest,

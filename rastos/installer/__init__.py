@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from .adopt.opening import ForeignDisk, open_foreign
     from .adopt.plan import Adoption, AdoptPlan, plan_adopt
     from .bootfacts import ImageKernel, image_kernel
-    from .image import Image, ImagePlan, create_image, plan_image
+    from .checking import ProfileCheck, ProfileFinding, check_image_profile
+    from .formats.compacting import Compacted, CompactPlan, compact_image, plan_compact
+    from .formats.converting import Converted, ConvertPlan, convert_image, plan_convert
+    from .formats.resizing import ResizePlan, plan_resize, resize_image
+    from .formats.source import image_size
+    from .formats.table import COMPRESSIONS, FORMATS, Format, check_compression, find_format
+    from .image import Image, ImagePlan, create_image, kind_of, plan_image
     from .initprogram import init_package
     from .inspect import Inspection, inspect_image
     from .install.afterwards import leave_machine
@@ -19,9 +25,22 @@ if TYPE_CHECKING:
     from .install.disks import Disk, DiskPart, disks, read_disk
     from .install.installing import Installed, install_copy, install_packages
     from .install.plan import InstallPlan, Medium, file_to_make, medium_of, plan_copy_to, plan_packages_to
+    from .interview import Answers, answer_fault, host_public_keys, host_time_zone, written_profile
     from .newroot import RootPlan, create_root, plan_root
     from .open import OpenImage, open_image
-    from .profile import ImageProfile, image_profiles, is_public_key, load_image_profile, parse_size
+    from .profile import (
+        IMAGE_KEYS,
+        ImageProfile,
+        ProfileKey,
+        ProfileReading,
+        hash_password,
+        image_profiles,
+        is_public_key,
+        load_image_profile,
+        parse_size,
+        public_key_fault,
+        read_image_profile,
+    )
     from .vm.accelerator import Accelerator, probe_accelerator
 
 
@@ -30,19 +49,29 @@ _HOMES = {
     "adopt.opening": ("ForeignDisk", "open_foreign"),
     "adopt.plan": ("AdoptPlan", "Adoption", "plan_adopt"),
     "bootfacts": ("ImageKernel", "image_kernel"),
-    "image": ("Image", "ImagePlan", "create_image", "plan_image"),
     "initprogram": ("init_package",),
-    "inspect": ("Inspection", "inspect_image"),
     "install.afterwards": ("leave_machine",),
     "install.answers": ("InstallAnswers", "found_answers", "read_answers"),
     "install.disks": ("Disk", "DiskPart", "disks", "read_disk"),
     "install.installing": ("Installed", "install_copy", "install_packages"),
     "install.plan": ("InstallPlan", "Medium", "file_to_make", "medium_of", "plan_copy_to", "plan_packages_to"),
+    "checking": ("ProfileCheck", "ProfileFinding", "check_image_profile"),
+    "formats.compacting": ("CompactPlan", "Compacted", "compact_image", "plan_compact"),
+    "formats.converting": ("ConvertPlan", "Converted", "convert_image", "plan_convert"),
+    "formats.resizing": ("ResizePlan", "plan_resize", "resize_image"),
+    "formats.source": ("image_size",),
+    "formats.table": ("COMPRESSIONS", "FORMATS", "Format", "check_compression", "find_format"),
+    "image": ("Image", "ImagePlan", "create_image", "kind_of", "plan_image"),
+    "inspect": ("Inspection", "inspect_image"),
+    "interview": ("Answers", "answer_fault", "host_public_keys", "host_time_zone", "written_profile"),
     "newroot": ("RootPlan", "create_root", "plan_root"),
     "open": ("OpenImage", "open_image"),
     "profile": (
+        "IMAGE_KEYS",
         "ImageProfile",
+        "ProfileKey",
         "ProfileReading",
+        "hash_password",
         "image_profiles",
         "is_public_key",
         "load_image_profile",
@@ -58,9 +87,18 @@ __all__ = [
     "AdoptPlan",
     "Adopted",
     "Adoption",
+    "Answers",
+    "COMPRESSIONS",
+    "CompactPlan",
+    "Compacted",
+    "ConvertPlan",
+    "Converted",
     "Disk",
     "DiskPart",
+    "FORMATS",
     "ForeignDisk",
+    "Format",
+    "IMAGE_KEYS",
     "Image",
     "ImageKernel",
     "ImagePlan",
@@ -71,22 +109,37 @@ __all__ = [
     "Installed",
     "Medium",
     "OpenImage",
+    "ProfileCheck",
+    "ProfileFinding",
+    "ProfileKey",
     "ProfileReading",
+    "ResizePlan",
     "RootPlan",
     "adopt_disk",
+    "answer_fault",
+    "check_compression",
+    "check_image_profile",
+    "compact_image",
+    "convert_image",
     "create_image",
     "create_root",
     "disks",
     "file_to_make",
+    "find_format",
     "forget_adoption",
     "found_answers",
+    "hash_password",
+    "host_public_keys",
+    "host_time_zone",
     "image_kernel",
     "image_profiles",
+    "image_size",
     "init_package",
     "inspect_image",
     "install_copy",
     "install_packages",
     "is_public_key",
+    "kind_of",
     "leave_machine",
     "load_image_profile",
     "medium_of",
@@ -94,16 +147,21 @@ __all__ = [
     "open_image",
     "parse_size",
     "plan_adopt",
+    "plan_compact",
+    "plan_convert",
     "plan_copy_to",
     "plan_image",
     "plan_packages_to",
+    "plan_resize",
     "plan_root",
     "probe_accelerator",
     "public_key_fault",
     "read_answers",
     "read_disk",
     "read_image_profile",
+    "resize_image",
     "undo_adoption",
+    "written_profile",
 ]
 
 

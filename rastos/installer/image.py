@@ -19,7 +19,6 @@ from rastos.host import (
     private_mounts,
     rename_durable,
     require_root,
-    run,
     working_directory,
     write_json,
 )
@@ -36,6 +35,7 @@ from rastos.package import (
     Plan,
     TransactionPolicy,
     apply_plan,
+    package_paths,
     plan_change,
     policy_of,
     target_for,
@@ -45,13 +45,15 @@ from rastos.snapshot import Esp, MtoolsEsp, Store, create_session, deploy, plan_
 
 from .bootloader import install_bootloader
 from .filesystem import make_esp, make_root
+from .formats.table import find_format
+from .formats.writing import write_format
 from .initprogram import init_package
 from .machine_project import project_of, write_project
 from .open import MANIFEST, OPTIONS, check_unused, image_lock
 from .own_package import own_package
 from .partition import Layout, plan_layout, write_layout
 from .profile import ImageProfile
-from .system import configure_system
+from .system import configure_system, foreseen, says_much
 
 VERSION = "6"  # of what this module makes; part of the key
 SPARE = 1 << 30
@@ -166,6 +168,26 @@ def packages_of(
     decide: Decide | None = None,
 ) -> tuple[LocalPackage, Plan]:
     """The kernel of a profile, and the plan that brings all of its packages into an empty tree. UserError as `plan_image`."""
+    kernel = kernel_of(profile, repository)
+    packages = plan_packages(
+        profile,
+        (kernel.name,),
+        manifest,
+        channels,
+        repository,
+        cache=cache,
+        progress=progress,
+        lock=lock,
+        decide=decide,
+    )
+    if says_much(profile):
+        for fault in foreseen(profile, package_paths(packages, (repository.directory, cache / "packages"), cache)):
+            raise fault
+    return kernel, packages
+
+
+def kernel_of(profile: ImageProfile, repository: LocalRepository) -> LocalPackage:
+    """The package of a profile's kernel. UserError: it is not built."""
     name = profile.kernel if repository.find(profile.kernel) else f"linux-rastos-{profile.kernel}"
     kernel = repository.find(name)
     if kernel is None:
@@ -175,24 +197,39 @@ def packages_of(
             next_step=f"`rastos kernel build --profile {profile.kernel}`"
             + (f"; built: {', '.join(built)}" if built else ""),
         )
+    return kernel
+
+
+def plan_packages(
+    profile: ImageProfile,
+    kernel: tuple[str, ...],
+    manifest: Manifest,
+    channels: Sequence[Channel],
+    repository: LocalRepository,
+    *,
+    cache: Path,
+    progress: Progress,
+    lock: Lockfile | None = None,
+    decide: Decide | None = None,
+) -> Plan:
+    """What brings a profile's packages and `kernel` (none: it isn't there yet) into an empty tree. UserError: some are not there."""
     init = init_package(repository, cache)
-    own = (own_package(repository, cache, kind=_kind(manifest)),) if profile.rastos else ()
+    own = (own_package(repository, cache, kind=kind_of(manifest)),) if profile.rastos else ()
     nowhere = target_for(cache / "images" / "empty-root", cache, immutable=True)
     facts = Facts(host=profile.hostname, profile=profile.name, arch=nowhere.arch)
-    packages = plan_change(
+    return plan_change(
         nowhere,
         channels,
-        Change(install=tuple(dict.fromkeys((*profile.packages, name, init, *own)))),
+        Change(install=tuple(dict.fromkeys((*profile.packages, *kernel, init, *own)))),
         progress,
         manifest=manifest,
         declared=manifest.declared(profile.sets, facts),
         decide=decide,
         lock=lock,
     )
-    return kernel, packages
 
 
-def _kind(manifest: Manifest) -> str:
+def kind_of(manifest: Manifest) -> str:
     """What packages are called like: the kind of the manifest's channels, or the host's own."""
     kinds = {spec.kind for spec in manifest.channels.values()} - {"local"}
     return min(kinds) if kinds else "debian" if Path("/etc/debian_version").is_file() else "pacman"
@@ -212,7 +249,7 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
             if not place.is_file():
                 _space(cache, plan)
                 made = _make(plan, channels, cache, work, clock)
-                write_json(place.with_suffix(".json"), {**plan.manifest(), "seconds": dict(clock.laps)})
+                write_json(_record(place), {**plan.manifest(), "seconds": dict(clock.laps)})
                 rename_durable(made, place)
         os.utime(place)
         with clock.phase("copy to the output folder"):
@@ -238,14 +275,14 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
         with mounted(device, work / "top", "btrfs", OPTIONS) as top:
             esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
             fill_disk(plan, channels, cache, esp, top, clock.progress, clock)
-    with clock.phase(f"write {plan.profile.format}"):
-        result = disk
-        if plan.profile.format == "qcow2":
-            result = work / "disk.qcow2"
-            run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", disk, result], what="write the qcow2")
-        number = os.open(result, os.O_RDONLY)
-        os.fsync(number)
-        os.close(number)
+    kind = find_format(plan.profile.format)
+    if kind.name == "raw":
+        with disk.open("rb") as stream:
+            os.fsync(stream.fileno())
+        return disk
+    result = work / f"image{kind.suffix}"
+    with clock.phase(f"write {kind.name}"):
+        write_format(disk, "raw", result, kind, progress=clock.progress, compression=plan.profile.compress)
     return result
 
 
@@ -279,15 +316,20 @@ def fill_disk(
 
 
 def _cached(cache: Path, key: str, kind: str) -> Path:
-    return cache / "images" / f"{key}.{kind}"
+    return cache / "images" / f"{key}{find_format(kind).suffix}"
+
+
+def _record(place: Path) -> Path:
+    """What a cached image is, beside it; its name ends in one of the formats' suffixes, which may have several dots."""
+    return place.with_name(f"{place.name.partition('.')[0]}.json")
 
 
 def _forget_old(cache: Path) -> None:
     """Keep the images used last: each costs what it has on disk."""
-    kept = [path for path in (cache / "images").iterdir() if path.suffix in (".qcow2", ".raw")]
+    kept = [path for path in (cache / "images").iterdir() if path.is_file() and path.suffix not in ("", ".json")]
     for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_IMAGES:]:
         path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
+        _record(path).unlink(missing_ok=True)
 
 
 def _space(cache: Path, plan: ImagePlan) -> None:

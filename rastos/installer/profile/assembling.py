@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rastos.errors import UserError
+
+from ..disk_profile import Disk, read_disk
+from ..formats.table import check_compression, find_format
 from .attached_files import files_of, steps_of
 from .keys import near
 from .reading import Given, Problems
@@ -79,11 +84,42 @@ class _Assembling:
             values=tuple(sorted(self.values.get("values", {}).items())),
             files=files_of(self.values.get("files", {}), self.origins, self.problems),
             first_boot=steps_of(self.values.get("first-boot", {}), self.origins, self.problems),
+            disk=self.disk(),
             **values,
         )
         self.words(made)
         self.templates(made)
-        return made
+        return self.packed(made)
+
+    def disk(self) -> Disk:
+        table = dict(self.values.get("disk", {}))
+        if "data" in table:
+            table["data"] = list(table["data"].values())
+        labels = list(self.values.get("disk", {}).get("data", {}))
+
+        def fail(key: str, what: str, step: str) -> UserError:
+            label = next((f".{name}" for name in labels if f"'{name}'" in what), "")
+            self.complain("disk" if key == "disk" else f"disk.{key}{label}", what, step)
+            return UserError(what)
+
+        try:
+            return read_disk(table, fail, lambda value, _: int(str(value)))
+        except UserError:  # complained about already
+            return Disk()
+
+    def packed(self, profile: ImageProfile) -> ImageProfile:
+        """The format by its own name, and how it is compressed."""
+        word = self.values.get("compress", "no")
+        compress = {"yes": "zlib", "no": ""}.get(word, word)
+        key = "format"
+        try:
+            kind = find_format(profile.format)
+            key = "compress"
+            check_compression(kind, compress)
+        except UserError as error:
+            self.complain(key, error.what, error.next_step)
+            return profile
+        return replace(profile, format=kind.name, compress=compress)
 
     def words(self, profile: ImageProfile) -> None:
         if not HOSTNAME.fullmatch(profile.hostname) or len(profile.hostname) > 64:

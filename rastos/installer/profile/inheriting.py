@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .keys import IMAGE, Key, near
+from .keys import IMAGE_KEYS, ProfileKey, near
 from .reading import Given, Problems
 
 # of these a table has one: a profile's own takes the place of the inherited one
@@ -15,7 +15,7 @@ _EITHER = (frozenset({"content", "source", "template"}), frozenset({"run", "sour
 def inherit(above: Given, below: Given | None, problems: Problems) -> Given:
     """The values of a file over those it inherits; where each was written goes with it."""
     merging = _Merging(above, below, problems)
-    values = merging.tables(IMAGE, above.values, below.values if below else {}, ())
+    values = merging.tables(IMAGE_KEYS, above.values, below.values if below else {}, ())
     origins = {**(below.origins if below else {}), **above.origins}
     # a list's items keep the place of whoever said them first
     return Given(above.path, values, origins)
@@ -28,7 +28,7 @@ class _Merging:
         self.problems = problems
 
     def tables(
-        self, keys: tuple[Key, ...], above: Mapping[str, Any], below: Mapping[str, Any], name: tuple[str, ...]
+        self, keys: tuple[ProfileKey, ...], above: Mapping[str, Any], below: Mapping[str, Any], name: tuple[str, ...]
     ) -> dict[str, Any]:
         replaced = {word for either in _EITHER if either & above.keys() for word in either}
         merged: dict[str, Any] = {word: value for word, value in below.items() if word not in replaced}
@@ -52,7 +52,9 @@ class _Merging:
                 merged[key.name] = mine
         return merged
 
-    def lists(self, key: Key, mine: tuple[str, ...], theirs: tuple[str, ...], path: tuple[str, ...]) -> tuple[str, ...]:
+    def lists(
+        self, key: ProfileKey, mine: tuple[str, ...], theirs: tuple[str, ...], path: tuple[str, ...]
+    ) -> tuple[str, ...]:
         gone = {item[1:] for item in mine if item.startswith("-")}
         for item in sorted(gone - set(theirs)):
             where = self.above.origins.get(".".join((*path, f"-{item}")), self.above.path)

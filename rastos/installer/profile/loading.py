@@ -44,11 +44,11 @@ def load_image_profile(name: str, folders: Sequence[Path]) -> ImageProfile:
     return reading.profile
 
 
-def read_image_profile(name: str, folders: Sequence[Path]) -> ProfileReading:
-    """As `load_image_profile`, with every fault. Raises UserError where there is no such profile or a file is no TOML."""
+def read_image_profile(name: str, folders: Sequence[Path], *, text: str | None = None) -> ProfileReading:
+    """As `load_image_profile`, with every fault; `text`: what the file is going to hold. Raises UserError where there is no such profile or a file is no TOML."""
     path = Path(name) if name.endswith(".toml") else _named(name, folders)
     problems = Problems()
-    chain = [read_document(path, problems)]
+    chain = [read_document(path, problems, text)]
     while (parent := chain[-1].values.get("inherits")) is not None:
         below = _parent(str(parent), chain, folders)
         chain.append(read_document(below, problems))

@@ -11,10 +11,10 @@ from typing import Any
 
 from rastos.errors import UserError
 
-from .keys import IMAGE, Key, near
+from .keys import IMAGE_KEYS, ProfileKey, near
 from .places import Path as Place
 from .places import Places
-from .words import parse_size
+from .words import PRIVATE, parse_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +37,21 @@ class Problems:
         self.found.append(UserError(what, on=on, next_step=next_step))
 
 
-def read_document(path: Path, problems: Problems) -> Given:
-    """Read one file. UserError where it can't be read or isn't TOML; everything else goes to `problems`."""
+def read_document(path: Path, problems: Problems, text: str | None = None) -> Given:
+    """Read one file, or a `text` that is to be one. UserError where it isn't TOML; everything else goes to `problems`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if text is None else text
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
-        where = f"{path}:{found[1] if found else len(path.read_text(encoding='utf-8').splitlines()) or 1}"
+        where = f"{path}:{found[1] if found else len((text or '').splitlines()) or 1}"
         reason = str(error).split(" (at ")[0]
         raise UserError(f"malformed TOML: {reason}", on=where, next_step="correct the line named") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the profile: {error}", on=path, next_step="check the file") from error
     document.pop("install", None)  # which disk, for `rastos install`: read by install/answers.py
     reader = _Reader(path, Places(text), problems)
-    return Given(path, reader.table(IMAGE, document, (), ()), reader.origins)
+    return Given(path, reader.table(IMAGE_KEYS, document, (), ()), reader.origins)
 
 
 class _Reader:
@@ -64,7 +64,7 @@ class _Reader:
     def complain(self, place: Place, what: str, next_step: str) -> None:
         self.problems.add(what, f"{self.path}:{self.places.line(place)}", next_step)
 
-    def table(self, keys: tuple[Key, ...], table: Mapping[str, Any], place: Place, name: tuple[str, ...]) -> Any:
+    def table(self, keys: tuple[ProfileKey, ...], table: Mapping[str, Any], place: Place, name: tuple[str, ...]) -> Any:
         """The values of a table; `place` is where it stands in the file, `name` what it is called in `origins`."""
         known = {key.name: key for key in keys}
         label = ".".join(str(part) for part in place if isinstance(part, str))
@@ -84,7 +84,7 @@ class _Reader:
                 self.complain(place, f"[[{label}]] lacks {key.name}", f"write {key.name} = …: {key.help}")
         return found
 
-    def value(self, key: Key, value: Any, place: Place, name: tuple[str, ...]) -> Any:
+    def value(self, key: ProfileKey, value: Any, place: Place, name: tuple[str, ...]) -> Any:
         """A value as its kind wants it. UserError where it is of another kind."""
         if key.what == "table":
             if not isinstance(value, dict):
@@ -98,7 +98,7 @@ class _Reader:
             return self.texts(key, value, place, name)
         return _single(key, value)
 
-    def tables(self, key: Key, value: Any, place: Place, name: tuple[str, ...]) -> dict[str, Any]:
+    def tables(self, key: ProfileKey, value: Any, place: Place, name: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise UserError(f"{key.name} are tables", next_step=f"write [[{key.name}]] and {key.identity[0]} = …")
         found: dict[str, Any] = {}
@@ -115,9 +115,11 @@ class _Reader:
                 found[label] = self.table(key.table, item, (*place, index), (*name, label))
         return found
 
-    def texts(self, key: Key, value: Any, place: Place, name: tuple[str, ...]) -> tuple[str, ...]:
+    def texts(self, key: ProfileKey, value: Any, place: Place, name: tuple[str, ...]) -> tuple[str, ...]:
         items = [value] if isinstance(value, str) else value
-        if not isinstance(items, list) or not all(isinstance(item, str) and _one_line(item) for item in items):
+        if isinstance(items, list) and any(isinstance(item, str) and "PRIVATE KEY" in item for item in items):
+            raise UserError(PRIVATE, next_step="put in the one line of the .pub file")  # which is shown to nobody
+        if not isinstance(items, list) or not all(isinstance(item, str) and "\n" not in item.strip() for item in items):
             what = f"{key.name} is {_kind(value)}, expected a list of texts"
             raise UserError(what, next_step=f'write {key.name} = ["…"]')
         for item in items:
@@ -125,7 +127,7 @@ class _Reader:
             self.origins.setdefault(".".join((*name, item.strip())), f"{self.path}:{line}")
         return tuple(item.strip() for item in items)
 
-    def free(self, key: Key, value: Any, place: Place, name: tuple[str, ...]) -> dict[str, str]:
+    def free(self, key: ProfileKey, value: Any, place: Place, name: tuple[str, ...]) -> dict[str, str]:
         if not isinstance(value, dict):
             raise UserError(f"{key.name} is {_kind(value)}, expected a table", next_step=f"write [{key.name}]")
         found: dict[str, str] = {}
@@ -143,7 +145,7 @@ class _Reader:
         return found
 
 
-def _single(key: Key, value: Any) -> Any:
+def _single(key: ProfileKey, value: Any) -> Any:
     if key.what == "yes":
         if not isinstance(value, bool):
             what = f"{key.name} is {value!r}, expected true or false"
@@ -164,12 +166,7 @@ def _single(key: Key, value: Any) -> Any:
     return value.strip() if key.what == "text" else value
 
 
-def _one_line(item: str) -> bool:
-    """Whether it is one; a private key is let through, to be named as what it is and not shown."""
-    return "\n" not in item.strip() or "PRIVATE KEY" in item
-
-
-def _choice(key: Key, value: Any) -> str:
+def _choice(key: ProfileKey, value: Any) -> str:
     word = ("yes" if value else "no") if isinstance(value, bool) else value
     if word not in key.choices:
         shown = [{"yes": "true", "no": "false"}.get(item, f'"{item}"') for item in key.choices]
@@ -177,7 +174,7 @@ def _choice(key: Key, value: Any) -> str:
     return str(word)
 
 
-def _mode(key: Key, value: Any) -> int:
+def _mode(key: ProfileKey, value: Any) -> int:
     if isinstance(value, str) and re.fullmatch("[0-7]{3,4}", value):
         return int(value, 8)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o7777:

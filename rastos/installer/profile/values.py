@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..disk_profile import Disk
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -88,7 +90,7 @@ class FirstBootStep:
 
 @dataclass(frozen=True, slots=True)
 class ImageProfile:
-    """What an image is made of; sizes in bytes. `root_password`: a crypt(5) hash, or "" for locked.
+    """What an image is made of; sizes in bytes. `root_password`: a crypt(5) hash, or "" for locked. `compress`: "", zlib, zstd.
 
     `rastos`: the machine has rastos itself, to manage its own snapshots. `ancestors`: the profiles it inherits from, nearest
     first. `origins` says for each value ("hostname", "users.me.shell", "packages.htop") where it was written, as file:line.
@@ -106,6 +108,7 @@ class ImageProfile:
     size: int = 4 << 30
     esp: int = 256 << 20
     format: str = "qcow2"
+    compress: str = ""
     cmdline: str = "console=ttyS0,115200 panic=10"
     uki: bool = False
     root_password: str = ""
@@ -122,6 +125,7 @@ class ImageProfile:
     files: tuple[ProfileFile, ...] = ()
     first_boot: tuple[FirstBootStep, ...] = ()
     rastos: bool = False
+    disk: Disk = Disk()
     path: Path = field(default=Path(), compare=False)
     ancestors: tuple[str, ...] = field(default=(), compare=False, repr=False)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -21,6 +21,7 @@ STEP = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LOCALE = re.compile(r"(C|POSIX|[a-z]{2,3}(_[A-Z]{2})?)(\.[A-Za-z0-9-]+)?(@[a-z]+)?", re.IGNORECASE)
 KEYMAP = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
+PRIVATE = "this is a private key, which belongs nowhere but where it was made"
 SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 # accounts that the base packages of Debian and Arch bring; others are seen once the tree is there
@@ -47,7 +48,7 @@ def is_public_key(text: str) -> bool:
 def public_key_fault(text: str) -> str:
     """Why a line is no public key (RFC 4253, 6.6: the type and every field with their lengths); "" where it is one."""
     if "PRIVATE KEY" in text:
-        return "this is a private key, which belongs nowhere but where it was made"
+        return PRIVATE
     found = KEY.fullmatch(text)
     if not found:
         return f"'{text[:40]}' is not a public SSH key"

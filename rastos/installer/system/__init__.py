@@ -12,6 +12,7 @@ from ..partition import Partition
 from ..profile import ImageProfile
 from .attached_files import write_files
 from .first_boot import write_first_boot
+from .foresight import foreseen, says_much
 from .identity import write_identity
 from .keyboard import set_keymap
 from .language import set_language
@@ -41,4 +42,4 @@ def configure_system(tree: Path, profile: ImageProfile, esp: Partition) -> None:
     set_services(tree, profile)
 
 
-__all__ = ["configure_system"]
+__all__ = ["configure_system", "foreseen", "says_much"]

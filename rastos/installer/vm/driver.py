@@ -6,47 +6,22 @@ import os
 import shlex
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rastos.errors import ExternalError, RastosError, UserError
 
 from .console import Console
+from .ending import Ending, GuestCrashed, Process
 from .guest import Agent, Answer
 from .monitor import Monitor
 from .qemu import MachineSpec
 
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+SOCKETS = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null"
 LISTENING = "0A"  # proc(5), /proc/net/tcp: TCP_LISTEN
 SMALL_WAIT = 20.0  # seconds one look at a condition may take
 FATAL = ("GUEST_PANICKED", "WATCHDOG")
-
-
-class GuestCrashed(ExternalError):
-    """The guest's kernel or init gave up; the tail holds its words."""
-
-
-class Ending(StrEnum):
-    """How a machine's run ended; `reset` is an ending only for `Machine.wait_ending`, QEMU itself goes on."""
-
-    POWER_OFF = "power-off"  # the guest did it
-    RESET = "reset"
-    PANIC = "panic"
-    WATCHDOG = "watchdog"
-    QUIT = "quit"  # the host asked QEMU to end
-    KILLED = "killed"  # QEMU died: a signal, or an error of its own
-
-
-class Process(Protocol):
-    """What a machine needs of QEMU's process: a child of ours (Popen), or one that another rastos started."""
-
-    @property
-    def pid(self) -> int: ...
-    @property
-    def returncode(self) -> Any: ...
-    def poll(self) -> int | None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
 
 
 class Machine:
@@ -98,9 +73,8 @@ class Machine:
                 shot = self._shot_of_hang()
                 raise ExternalError(
                     f"{what}: not within {timeout:g} s",
-                    on=shot or "",
                     next_step=f"last seen: {seen.splitlines()[-1][:160]}" + (f"; screenshot: {shot}" if shot else ""),
-                    tail=self.console.tail(),
+                    tail=self.console.tail() if saw == self.console.tail else f"{seen}\n{self.console.tail()}",
                 )
             time.sleep(pause)
 
@@ -164,7 +138,7 @@ class Machine:
         """Wait until the console said something; looks every `pause` seconds."""
         self._wait(f"the console says '{text}'", timeout, lambda: text in self.console.text(), self.console.tail, pause)
 
-    def _wait_command(
+    def wait_command(
         self, what: str, command: str, timeout: float, holds: Callable[[Answer], bool] | None = None
     ) -> str:
         """Run a command again and again until it ends well (or `holds`); its output then."""
@@ -180,12 +154,12 @@ class Machine:
 
     def wait_until_succeeds(self, command: str, timeout: float = 60.0) -> str:
         """Run a shell command until it succeeds; its output."""
-        return self._wait_command(f"a command succeeds: {command[:80]}", command, timeout)
+        return self.wait_command(f"a command succeeds: {command[:80]}", command, timeout)
 
     def wait_until_fails(self, command: str, timeout: float = 60.0) -> str:
         """Run a shell command until it fails; its output."""
         what = f"a command fails: {command[:80]}"
-        return self._wait_command(what, command, timeout, lambda answer: answer.status != 0)
+        return self.wait_command(what, command, timeout, lambda answer: answer.status != 0)
 
     def wait_for_unit(self, unit: str, timeout: float = 60.0, state: str = "active") -> None:
         """Wait until a unit is in a state (systemctl(1)); one that failed ends the wait with its last words."""
@@ -198,22 +172,21 @@ class Machine:
             return values.get("ActiveState") == state
 
         command = f"systemctl show -p ActiveState,SubState,Result,LoadState {shlex.quote(unit)}"
-        self._wait_command(f"{unit} is {state}", command, timeout, holds)
+        self.wait_command(f"{unit} is {state}", command, timeout, holds)
 
     def wait_for_port(self, port: int, timeout: float = 60.0) -> None:
         """Wait until something in the guest listens on a TCP port; looks into the kernel's table, connects to nobody."""
-        ending = f":{port:04X}"
+        self.wait_command(
+            f"something listens on port {port}", SOCKETS, timeout, lambda said: _listens(said.stdout, port)
+        )
 
-        def holds(answer: Answer) -> bool:
-            rows = [line.split() for line in answer.stdout.splitlines()]
-            return any(len(row) > 3 and row[1].endswith(ending) and row[3] == LISTENING for row in rows)
-
-        command = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null"
-        self._wait_command(f"something listens on port {port}", command, timeout, holds)
+    def listens(self, port: int) -> bool:
+        """Whether something in the guest listens on a TCP port now."""
+        return _listens(self.execute(SOCKETS).stdout, port)
 
     def wait_for_file(self, path: str, timeout: float = 60.0) -> None:
         """Wait until a path is there."""
-        self._wait_command(f"{path} is there", f"test -e {shlex.quote(path)}", timeout)
+        self.wait_command(f"{path} is there", f"test -e {shlex.quote(path)}", timeout)
 
     def wait_running(self, timeout: float = 180.0) -> str:
         """Wait until systemd finished starting; its word for it: running, degraded, …"""
@@ -280,10 +253,25 @@ class Machine:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
 
+    def mount_shares(self) -> tuple[str, ...]:
+        """Mount the folders shared with it at /run/share/TAG; where they are. ExternalError: its kernel has no 9p."""
+        places = []
+        for share in self.spec.fitted.shares:
+            place = shlex.quote(f"/run/share/{share.tag}")
+            options = "trans=virtio,version=9p2000.L,msize=262144" + ("" if share.writable else ",ro")
+            done = self.execute(f"mkdir -p {place} && mount -t 9p -o {options} {shlex.quote(share.tag)} {place}")
+            if done.status != 0:
+                step = "boot a kernel with 9p over virtio, such as profile container's"
+                raise ExternalError("the guest can't mount a share", on=share.path, next_step=step, tail=done.text)
+            places.append(f"/run/share/{share.tag}")
+        return tuple(places)
+
     def journal(self, unit: str = "", lines: int = 2000) -> str:
         """The journal of this boot, or one unit's part: the last `lines`."""
         chosen = f" -u {shlex.quote(unit)}" if unit else ""
-        return self.execute(f"journalctl -b --no-pager -o short-monotonic -n {lines}{chosen}").stdout
+        text = self.execute(f"journalctl -b --no-pager -o short-monotonic -n {lines}{chosen}").stdout
+        # what we ask for is noted there, too, word for word
+        return "".join(row for row in text.splitlines(True) if "qemu-ga[" not in row or ": info: guest-" not in row)
 
     def screenshot(self, path: Path) -> Path:
         """What its screen shows, as PNG; the path. UserError: it has no screen."""
@@ -386,3 +374,8 @@ class Machine:
         """End whatever is still there."""
         self.agent.close()
         self.monitor.close()
+
+
+def _listens(table: str, port: int) -> bool:
+    rows = [line.split() for line in table.splitlines()]
+    return any(len(row) > 3 and row[1].endswith(f":{port:04X}") and row[3] == LISTENING for row in rows)

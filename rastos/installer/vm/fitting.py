@@ -49,6 +49,7 @@ def fitted(hardware: Hardware, spec: MachineSpec, *, cache: Path) -> Iterator[Fi
             link=link,
             control=place / "control",
             name=hardware.name,
+            environment=hardware.environment,
         )
 
 

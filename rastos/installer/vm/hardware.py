@@ -44,6 +44,7 @@ class Hardware:
     """What is asked for. `display` is one of DISPLAYS; `screen`: it has one, so that screenshots can be taken.
 
     `network` names a private network it is on (docs/vm.md); `name` is what it is called there and in `image vm list`.
+    `environment`: variables a display needs, such as DISPLAY.
     """
 
     forwards: tuple[Forward, ...] = ()
@@ -54,6 +55,7 @@ class Hardware:
     display: str = "none"
     network: str = ""
     name: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Fitted:
     link: PrivateLink | None = None
     control: Path | None = None
     name: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 def comma(value: object) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rastos.host import Popen, run, spawn, working_directory
 
-from .driver import GuestCrashed as GuestCrashed
 from .driver import Machine as Machine
+from .ending import GuestCrashed as GuestCrashed
 from .fitting import fitted
 from .fitting import free_port as free_port
 from .hardware import Hardware
@@ -32,7 +32,8 @@ def started(spec: MachineSpec) -> Iterator[Machine]:
         def launch() -> Popen[bytes]:
             if spec.fitted.tpm:
                 stack.enter_context(emulated_tpm(spec.fitted.tpm, spec.runtime))
-            return stack.enter_context(spawn(argv(spec), stdout=words, stderr=words, death_signal=9))
+            env = dict(spec.fitted.environment)
+            return stack.enter_context(spawn(argv(spec), stdout=words, stderr=words, env=env, death_signal=9))
 
         machine = Machine(spec, launch(), launch=launch)
         try:

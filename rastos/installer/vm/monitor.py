@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,8 +64,12 @@ class Monitor:
 
     def execute(self, command: str, timeout: float = 10.0, **arguments: Any) -> Any:
         """One QMP command. Raises ExternalError when QEMU refuses, is gone or is silent."""
+        return self.request(command, arguments, timeout)
+
+    def request(self, command: str, arguments: Mapping[str, Any], timeout: float = 10.0) -> Any:
+        """The same with arguments of any name."""
         try:
-            return self._call(self._client.execute(command, arguments or None), timeout)
+            return self._call(self._client.execute(command, dict(arguments) or None), timeout)
         except QMPError as error:
             raise ExternalError(f"QEMU refused {command}: {error}") from error
 
