@@ -131,20 +131,19 @@ def _text(value: object) -> str:
 
 def _users(item: Mapping[str, Any]) -> Iterator[str]:
     """Mounts, swap and holders of a device and of what lies on it (lsblk's tree), and every btrfs that is mounted."""
-    pending, seen = [item], set()
+    pending = [item]
     pooled = {path.name for path in MOUNTED_BTRFS.glob("*/devices/*")}
     while pending:
         one = pending.pop(0)
         children = one.get("children", [])
         pending += children
-        points = [str(point) for point in one.get("mountpoints") or [] if point]
-        if not points and Path(one["path"]).name in pooled:
-            points = ["btrfs"]
-        for point in points:
-            words = f"{one['path']} is {'swap' if point == '[SWAP]' else f'mounted ({point})'}"
-            if words not in seen:
-                seen.add(words)
-                yield words
+        points = sorted(str(point) for point in one.get("mountpoints") or [] if point)
+        if "[SWAP]" in points:
+            yield f"{one['path']} is swap"
+        elif points:
+            yield f"{one['path']} is mounted ({', '.join(points)})"
+        elif Path(one["path"]).name in pooled:
+            yield f"{one['path']} is mounted (btrfs)"
         for child in children:
             if child["type"] not in ("part", "disk"):
                 yield f"{child['path']} ({child['type']}) is made of it"
