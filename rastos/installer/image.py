@@ -45,6 +45,7 @@ from rastos.snapshot import Esp, MtoolsEsp, Store, create_session, deploy, plan_
 
 from .bootloader import install_bootloader
 from .filesystem import make_esp, make_root
+from .formats.converting import check_output
 from .formats.table import find_format
 from .formats.writing import write_format
 from .initprogram import init_package
@@ -53,9 +54,10 @@ from .open import MANIFEST, OPTIONS, check_unused, image_lock
 from .own_package import own_package
 from .partition import Layout, plan_layout, write_layout
 from .profile import ImageProfile
+from .reproducible import EARLIEST, without_moment
 from .system import configure_system, foreseen, says_much
 
-VERSION = "6"  # of what this module makes; part of the key
+VERSION = "7"  # of what this module makes; part of the key
 SPARE = 1 << 30
 KEPT_IMAGES = 6
 
@@ -240,6 +242,7 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
     require_root("create an image")
     place = _cached(cache, plan.key, plan.profile.format)
     clock = _Clock(progress)
+    check_output(plan.output, find_format(plan.profile.format), force=True)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
     with image_lock(plan.output, "creating the image"):
         if plan.output.exists():
@@ -273,7 +276,7 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
         with clock.phase("make the root file system"):
             make_root(device)
         with mounted(device, work / "top", "btrfs", OPTIONS) as top:
-            esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
+            esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size, epoch=EARLIEST)
             fill_disk(plan, channels, cache, esp, top, clock.progress, clock)
     kind = find_format(plan.profile.format)
     if kind.name == "raw":
@@ -307,6 +310,7 @@ def fill_disk(
             configure_system(session.tree, profile, layout.esp)
             if plan.project:
                 write_project(session.tree, plan.project)
+            esp.epoch = without_moment(session.tree)
             install_bootloader(esp, session.tree, plan.secure_boot)
         with clock.phase("first snapshot"):
             snapshot = session.commit(f"first system, profile {profile.name}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rastos.host import read_json
 from rastos.progress import Progress
 from rastos.snapshot import Store, measured_sizes
 
+from ..disk_profile import Disk as PlainLayout
 from ..image import ImagePlan
 from ..open import MANIFEST
 from ..partition import Layout, plan_layout
@@ -113,6 +114,7 @@ def plan_copy_to(disk: Disk, profile: ImageProfile, medium: Medium) -> InstallPl
     Raises BusyError (the disk is in use), UserError (write-protected, too small: how much is needed).
     """
     _check_use(disk)
+    _check_layout(profile)
     # its kernels go onto the ESP; the rest is compressed again as it was
     needed = profile.esp + medium.size + medium.size // 4 + SPARE
     _check_size(disk, needed)
@@ -123,6 +125,7 @@ def plan_copy_to(disk: Disk, profile: ImageProfile, medium: Medium) -> InstallPl
 def plan_packages_to(disk: Disk, packages: ImagePlan) -> InstallPlan:
     """Install an image's packages onto a disk instead; `packages` was planned for its size. Raises as `plan_copy_to`."""
     _check_use(disk)
+    _check_layout(packages.profile)
     needed = packages.profile.esp + packages.packages.installed_size + SPARE
     _check_size(disk, needed)
     layout = plan_layout(disk.size, packages.profile.esp, seed=str(uuid.uuid4()))
@@ -140,6 +143,18 @@ def _check_use(disk: Disk) -> None:
         )
     if disk.read_only:
         raise UserError("the disk is write-protected", on=disk.path, next_step="unlock it, or choose another one")
+
+
+def _check_layout(profile: ImageProfile) -> None:
+    """Nobody who asks for an encrypted disk may get a plain one without a word."""
+    plain = PlainLayout()
+    asked = [item.name for item in fields(plain) if getattr(profile.disk, item.name) != getattr(plain, item.name)]
+    if asked:
+        raise UserError(
+            f"an installation does not do what [disk] of the profile asks for: {', '.join(asked)}",
+            on=profile.path,
+            next_step="make an image with it (`rastos image create`) and write that onto the disk, or leave it out",
+        )
 
 
 def _check_size(disk: Disk, needed: int) -> None:

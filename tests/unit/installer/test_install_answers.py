@@ -8,9 +8,10 @@ import pytest
 
 from rastos.errors import UserError
 from rastos.installer import Disk, read_answers
+from rastos.installer.disk_profile import Disk as DiskLayout
 from rastos.installer.install import answers as reading
 from rastos.installer.install.disks import DiskPart
-from rastos.installer.install.plan import InstallPlan
+from rastos.installer.install.plan import InstallPlan, Medium, plan_copy_to
 from rastos.installer.partition import plan_layout
 from rastos.installer.profile import ImageProfile
 
@@ -99,3 +100,11 @@ def test_the_word_that_erases() -> None:
     assert not any(plan.confirmed(word) for word in ("", "sda", "yes", "SDB"))
     nameless = InstallPlan(Disk(Path("/dev/sdb"), "disk", 8 * GIB, content="ext4"), ImageProfile("x"), layout, GIB)
     assert not nameless.confirmed(""), "a disk without a serial is not meant by no word"
+
+
+def test_no_plain_disk_where_an_encrypted_one_was_asked_for() -> None:
+    disk = Disk(Path("/dev/sdb"), "disk", 64 * GIB)
+    medium = Medium(0, "u", "system", "6.1", 1, GIB, {})
+    assert plan_copy_to(disk, ImageProfile("x"), medium).needed > GIB
+    with pytest.raises(UserError, match="asks for: luks, swap"):
+        plan_copy_to(disk, ImageProfile("x", disk=DiskLayout(luks=True, swap=GIB)), medium)
