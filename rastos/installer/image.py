@@ -41,7 +41,7 @@ from rastos.package import (
     target_for,
 )
 from rastos.progress import Progress
-from rastos.snapshot import Esp, MtoolsEsp, Store, create_session, deploy, plan_deploy
+from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
 
 from .bootloader import install_bootloader
 from .filesystem import make_esp, make_root
@@ -293,7 +293,7 @@ def fill_disk(
     plan: ImagePlan,
     channels: Sequence[Channel],
     cache: Path,
-    esp: Esp,
+    esp: MtoolsEsp,
     top: Path,
     progress: Progress,
     clock: _Clock | None = None,

@@ -61,7 +61,7 @@ from .disks import read_disk
 from .plan import InstallPlan, Medium
 
 PROGRAMS = ("sfdisk", "mkfs.vfat", "mkfs.btrfs", "btrfs", "mcopy")
-Fill = Callable[[Path, Esp], None]  # the mounted top level, the ESP
+Fill = Callable[[Path, MtoolsEsp], None]  # the mounted top level, the ESP
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def install_copy(plan: InstallPlan, source: Store, progress: Progress) -> Instal
     medium = plan.medium
     assert medium is not None
 
-    def fill(top: Path, esp: Esp) -> None:
+    def fill(top: Path, esp: MtoolsEsp) -> None:
         store = _empty_store(plan, top, esp)
         item = SendItem(medium.snapshot, medium.uuid, medium.description, None)
         version = 2 if compressed_streams() else 1
@@ -214,7 +214,7 @@ def _opened(disk: Path, layout: Layout, *, read_only: bool) -> Iterator[tuple[Pa
 
 
 @contextmanager
-def _formatted(disk: Path, layout: Layout, progress: Progress) -> Iterator[tuple[Path, Esp]]:
+def _formatted(disk: Path, layout: Layout, progress: Progress) -> Iterator[tuple[Path, MtoolsEsp]]:
     with ExitStack() as stack:
         place = stack.enter_context(in_memory("install"))
         esp, root = stack.enter_context(_opened(disk, layout, read_only=False))
