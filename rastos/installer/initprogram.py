@@ -79,7 +79,8 @@ def _as_here(repository: LocalRepository, cache: Path) -> str:
     record = read_local(DATABASE).get(NAME)
     if record is None:
         raise HostError(f"no compiler, and {NAME} is not installed here either", next_step="install gcc")
-    if repository.find(NAME) is None:
+    found = repository.find(NAME)
+    if found is None or found.version != record.version:
         with working_directory(cache, "init") as place:
             folder = place / "tree/usr/lib/rastos"
             folder.mkdir(parents=True)
