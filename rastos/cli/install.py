@@ -15,7 +15,7 @@ from rastos.cli.app import Application
 from rastos.cli.options import dry_run_option, json_option
 
 if TYPE_CHECKING:
-    from rastos.installer import Disk, ImageProfile, InstallAnswers, Installed, InstallPlan
+    from rastos.installer import FoundDisk, ImageProfile, InstallAnswers, Installed, InstallPlan
     from rastos.snapshot import Store
 
 
@@ -225,7 +225,7 @@ def _plan_packages(
     return plan_packages_to(target, packages), list(channels)
 
 
-def _target(given: InstallAnswers | None, disk: Path | None, image: Path | None, size: str, least: int) -> Disk:
+def _target(given: InstallAnswers | None, disk: Path | None, image: Path | None, size: str, least: int) -> FoundDisk:
     from rastos.installer import file_to_make, parse_size, read_disk
 
     if given is not None:
@@ -263,7 +263,7 @@ def _confirm(app: Application, plan: InstallPlan, word: str, *, yes: bool) -> No
         click.confirm(f"Install onto {plan.disk.path}?", abort=True, err=True)
 
 
-def _contents(disk: Disk) -> str:
+def _contents(disk: FoundDisk) -> str:
     if disk.parts:
         words = (f"{item.content or 'unknown'}{f' {item.label!r}' if item.label else ''}" for item in disk.parts)
         return f"{disk.table} with {', '.join(words)}"

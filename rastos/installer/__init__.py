@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from .adopt.plan import Adoption, AdoptPlan, plan_adopt
     from .bootfacts import ImageKernel, image_kernel
     from .checking import ProfileCheck, ProfileFinding, check_image_profile
+    from .disk_profile import DataDisk, Disk, disk_fault
+    from .encryption import read_passphrase, use_passphrase_file
+    from .enrolment import EnrolmentPlan, plan_enrolment, write_enrolment
     from .formats.compacting import Compacted, CompactPlan, compact_image, plan_compact
     from .formats.converting import Converted, ConvertPlan, convert_image, plan_convert
     from .formats.resizing import ResizePlan, plan_resize, resize_image
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from .inspect import Inspection, inspect_image
     from .install.afterwards import leave_machine
     from .install.answers import InstallAnswers, found_answers, read_answers
-    from .install.disks import Disk, DiskPart, disks, read_disk
+    from .install.disks import DiskPart, FoundDisk, disks, read_disk
     from .install.installing import Installed, install_copy, install_packages
     from .install.plan import InstallPlan, Medium, file_to_make, medium_of, plan_copy_to, plan_packages_to
     from .interview import Answers, answer_fault, host_public_keys, host_time_zone, written_profile
@@ -59,10 +62,13 @@ _HOMES = {
     "initprogram": ("init_package",),
     "install.afterwards": ("leave_machine",),
     "install.answers": ("InstallAnswers", "found_answers", "read_answers"),
-    "install.disks": ("Disk", "DiskPart", "disks", "read_disk"),
+    "install.disks": ("DiskPart", "FoundDisk", "disks", "read_disk"),
     "install.installing": ("Installed", "install_copy", "install_packages"),
     "install.plan": ("InstallPlan", "Medium", "file_to_make", "medium_of", "plan_copy_to", "plan_packages_to"),
     "checking": ("ProfileCheck", "ProfileFinding", "check_image_profile"),
+    "disk_profile": ("DataDisk", "Disk", "disk_fault"),
+    "encryption": ("read_passphrase", "use_passphrase_file"),
+    "enrolment": ("EnrolmentPlan", "plan_enrolment", "write_enrolment"),
     "formats.compacting": ("CompactPlan", "Compacted", "compact_image", "plan_compact"),
     "formats.converting": ("ConvertPlan", "Converted", "convert_image", "plan_convert"),
     "formats.resizing": ("ResizePlan", "plan_resize", "resize_image"),
@@ -108,13 +114,16 @@ __all__ = [
     "ConvertPlan",
     "Converted",
     "Copied",
+    "DataDisk",
     "Disk",
     "DiskPart",
+    "EnrolmentPlan",
     "Entry",
     "FORMATS",
     "FileChange",
     "ForeignDisk",
     "Format",
+    "FoundDisk",
     "IMAGE_KEYS",
     "IMAGE_SECTIONS",
     "Image",
@@ -152,6 +161,7 @@ __all__ = [
     "copy_into_image",
     "create_image",
     "create_root",
+    "disk_fault",
     "disks",
     "file_to_make",
     "find_format",
@@ -185,6 +195,7 @@ __all__ = [
     "plan_compact",
     "plan_convert",
     "plan_copy_to",
+    "plan_enrolment",
     "plan_image",
     "plan_packages_to",
     "plan_resize",
@@ -195,9 +206,12 @@ __all__ = [
     "read_disk",
     "read_from_image",
     "read_image_profile",
+    "read_passphrase",
     "resize_image",
     "throw_away_copy",
     "undo_adoption",
+    "use_passphrase_file",
+    "write_enrolment",
     "written_profile",
 ]
 

@@ -16,17 +16,20 @@ from rastos.package import LocalRepository, PackageMetadata, read_local, write_p
 
 FOLDER = Path(__file__).with_name("init")
 SOURCES = {name: FOLDER / f"rastos-{name}.c" for name in ("init", "initramfs", "grow")}
+PARTS = (FOLDER / "rastos-initramfs-unlock.h",)  # included by one of them
 UNITS = "usr/lib/systemd/system"
 # where a file lies in the system, and its mode
 FILES = {
     "usr/lib/rastos/health": (FOLDER / "health.sh", 0o755),
     "usr/lib/rastos/live-shell": (FOLDER / "live-shell.sh", 0o755),
+    "usr/lib/rastos/swap": (FOLDER / "swap.sh", 0o755),
     "usr/lib/systemd/system.conf.d/50-rastos-watchdog.conf": (FOLDER / "watchdog.conf", 0o644),
     **{f"{UNITS}/{path.name}": (path, 0o644) for path in sorted((FOLDER / "units").iterdir())},
 }
 # started without being enabled: what a deployment is worth must not hang on its /etc
 WANTED = {
     "sysinit.target.wants": "rastos-boot-record.service",
+    "swap.target.wants": "rastos-swap.service",
     "local-fs.target.wants": "rastos-grow.service",
     "multi-user.target.wants": "rastos-health.service",
     "boot-complete.target.requires": "rastos-health.service",
@@ -35,7 +38,7 @@ WANTED = {
 NAME = "rastos-init"
 DATABASE = Path("/usr/lib/sysimage/pacman")
 HERE = Path("/usr/lib/rastos")  # the programs of a system that rastos made
-SERIES = 6  # raised with every change of the source, so that a later program has a larger version
+SERIES = 9  # raised with every change of the source, so that a later program has a larger version
 FLAGS = ("-Os", "-static", "-Wall", "-Wl,--build-id=none", "-s")
 
 
@@ -47,7 +50,7 @@ def init_package(repository: LocalRepository, cache: Path) -> str:
     if find_program("gcc") is None and (HERE / "init").is_file():
         return _as_here(repository, cache)
     compiler = run(["gcc", "--version"]).stdout.splitlines()[0]
-    texts = [source.read_bytes() for source in SOURCES.values()]
+    texts = [source.read_bytes() for source in (*SOURCES.values(), *PARTS)]
     texts += [part for name, (source, _) in FILES.items() for part in (name.encode(), source.read_bytes())]
     digest = digest_of(*texts, repr(WANTED), " ".join(FLAGS), compiler)
     version = f"{SERIES}.{int(digest[:8], 16)}-1"

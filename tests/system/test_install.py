@@ -15,7 +15,7 @@ import pytest
 from rastos.errors import BusyError, IntegrityError, UserError
 from rastos.host import attached, mounted, run
 from rastos.installer import (
-    Disk,
+    FoundDisk,
     ImageProfile,
     Installed,
     InstallPlan,
@@ -68,7 +68,7 @@ def device(target: Path) -> Iterator[Path]:
         yield found
 
 
-def _planned(disk: Disk, medium: Path, shop: Workshop, profile: ImageProfile = MACHINE) -> InstallPlan:  # noqa: F811
+def _planned(disk: FoundDisk, medium: Path, shop: Workshop, profile: ImageProfile = MACHINE) -> InstallPlan:  # noqa: F811
     with open_image(medium, writable=False, purpose="plan") as opened:
         store = Store.open(opened.top, opened.esp, writable=False)
         return plan_copy_to(disk, profile, medium_of(store, 0, cache=shop.cache, progress=Progress()))

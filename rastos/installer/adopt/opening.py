@@ -11,7 +11,7 @@ from rastos.errors import BusyError, UserError
 from rastos.host import attached, claimed_disk, in_memory, mounted, require_root
 from rastos.snapshot import Esp, MtoolsEsp
 
-from ..install.disks import Disk, read_disk
+from ..install.disks import FoundDisk, read_disk
 from ..open import OPTIONS, image_lock
 from ..partition import ESP_TYPE, Partition, read_layout
 
@@ -20,7 +20,7 @@ from ..partition import ESP_TYPE, Partition, read_layout
 class ForeignDisk:
     """An opened disk: `top` is the btrfs top level, `esp` and `root` are its partitions."""
 
-    disk: Disk
+    disk: FoundDisk
     top: Path
     files: Esp
     esp: Partition
@@ -57,7 +57,7 @@ def open_foreign(path: Path, *, writable: bool, purpose: str) -> Iterator[Foreig
         yield ForeignDisk(disk, top, MtoolsEsp(fat, 0, esp.size), esp, root)
 
 
-def _partitions(disk: Disk) -> tuple[Partition, Partition]:
+def _partitions(disk: FoundDisk) -> tuple[Partition, Partition]:
     found = {part.start: part for part in read_layout(disk.path)}
     esps = [part for part in found.values() if part.type == ESP_TYPE]
     roots = [found[part.start] for part in disk.parts if part.content == "btrfs" and part.start in found]

@@ -22,7 +22,7 @@ from rastos.host import in_memory, mounted, run
 
 from ..profile import ImageProfile, load_image_profile
 from ..profile.places import Places
-from .disks import Disk, disks, read_disk
+from .disks import FoundDisk, disks, read_disk
 
 CREDENTIAL = Path("/run/credentials/@system/rastos.install")  # systemd.system-credentials(7)
 LABEL = "RASTOS-CONF"  # of a second disk or CD; vfat has room for eleven characters
@@ -46,7 +46,7 @@ class InstallAnswers:
     erase: str = ""
     after: str = "nothing"
 
-    def chosen(self, least: int) -> Disk:
+    def chosen(self, least: int) -> FoundDisk:
         """The disk they mean; `least`: bytes it must have. UserError: none, or several where only one may be."""
         if self.disk:
             return read_disk(Path(self.disk))
@@ -66,7 +66,7 @@ class InstallAnswers:
         )
 
 
-def _words(disk: Disk) -> str:
+def _words(disk: FoundDisk) -> str:
     serial = f", serial {disk.serial}" if disk.serial else ""
     return f"{disk.path} ({disk.size >> 20} MiB{serial}{', in use' if disk.used_by else ''})"
 

@@ -33,7 +33,7 @@ class DiskPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
+class FoundDisk:
     """A disk, or a file that stands for one (`kind` "image"); size in bytes, what is unknown is "".
 
     `table`: gpt, dos or "". `content`: a file system (or the like) on the whole disk. `used_by`: why it can't be written.
@@ -67,21 +67,21 @@ class Disk:
         return {**asdict(self), "path": str(self.path), "name": self.name, "empty": self.empty}
 
 
-def disks() -> tuple[Disk, ...]:
+def disks() -> tuple[FoundDisk, ...]:
     """The disks that somebody could mean, in the kernel's order: no empty drives, no loops, no memory."""
     found = _listed()
     named = (item for item in found if item["type"] == "disk" and item["size"] and not _in_memory(item["path"]))
     return tuple(_disk(item) for item in named)
 
 
-def read_disk(path: Path) -> Disk:
+def read_disk(path: Path) -> FoundDisk:
     """One disk, by its node or a link to it (/dev/disk/by-id/…), or an image file.
 
     Raises UserError for a partition, for what is no disk, and where nothing is.
     """
     place = path.resolve() if path.is_symlink() else path.absolute()
     if place.is_file():
-        return _with_contents(Disk(place, "image", disk_size(place)))
+        return _with_contents(FoundDisk(place, "image", disk_size(place)))
     if not place.exists() or not stat.S_ISBLK(place.stat().st_mode):
         raise UserError(
             "this is neither a disk nor an image file", on=path, next_step="see the disks: rastos install --list"
@@ -106,10 +106,10 @@ def _in_memory(path: str) -> bool:
     return path.startswith(("/dev/zram", "/dev/ram", "/dev/fd"))
 
 
-def _disk(item: Mapping[str, Any]) -> Disk:
+def _disk(item: Mapping[str, Any]) -> FoundDisk:
     path = Path(item["path"])
     return _with_contents(
-        Disk(
+        FoundDisk(
             path,
             "disk",
             int(item["size"]),
@@ -149,7 +149,7 @@ def _users(item: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{child['path']} ({child['type']}) is made of it"
 
 
-def _with_contents(disk: Disk) -> Disk:
+def _with_contents(disk: FoundDisk) -> FoundDisk:
     values = asdict(disk)
     whole = _probed(disk.path, 0, 0)
     table = whole.get("PTTYPE", "") if "TYPE" not in whole else ""
@@ -157,7 +157,7 @@ def _with_contents(disk: Disk) -> Disk:
     values["table"] = table
     values["parts"] = tuple(_parts(disk.path)) if table in ("gpt", "dos") else ()
     values["path"] = disk.path
-    return Disk(**values)
+    return FoundDisk(**values)
 
 
 def _parts(path: Path) -> Iterator[DiskPart]:

@@ -17,7 +17,7 @@ from ..image import ImagePlan
 from ..open import MANIFEST
 from ..partition import Layout, plan_layout
 from ..profile import ImageProfile
-from .disks import Disk, read_disk
+from .disks import FoundDisk, read_disk
 
 SPARE = 512 << 20  # for the first changes of a system, and for what btrfs keeps for itself
 FORMATS = (".qcow2", ".vmdk", ".vdi", ".vhdx")  # no disk can be found in them without their own driver
@@ -43,7 +43,7 @@ class InstallPlan:
     Either a `medium` is copied or `packages` are installed. `new`: the file is to be made.
     """
 
-    disk: Disk
+    disk: FoundDisk
     profile: ImageProfile
     layout: Layout
     needed: int
@@ -80,7 +80,7 @@ class InstallPlan:
         }
 
 
-def file_to_make(path: Path, size: int) -> Disk:
+def file_to_make(path: Path, size: int) -> FoundDisk:
     """The disk that an image file will be. Raises UserError where it can't be one."""
     if path.suffix in FORMATS:
         raise UserError(
@@ -92,7 +92,7 @@ def file_to_make(path: Path, size: int) -> Disk:
         return read_disk(path)
     if not path.absolute().parent.is_dir():
         raise UserError("there is no such folder", on=path.absolute().parent, next_step="make it, or name another file")
-    return Disk(path.absolute(), "image", size)
+    return FoundDisk(path.absolute(), "image", size)
 
 
 def medium_of(store: Store, reference: int | str, *, cache: Path, progress: Progress) -> Medium:
@@ -108,7 +108,7 @@ def medium_of(store: Store, reference: int | str, *, cache: Path, progress: Prog
     return Medium(item.id, item.uuid, item.description, item.kernel, item.packages, size, made)
 
 
-def plan_copy_to(disk: Disk, profile: ImageProfile, medium: Medium) -> InstallPlan:
+def plan_copy_to(disk: FoundDisk, profile: ImageProfile, medium: Medium) -> InstallPlan:
     """Copy a snapshot onto a disk and make it the machine that the profile describes.
 
     Raises BusyError (the disk is in use), UserError (write-protected, too small: how much is needed).
@@ -122,7 +122,7 @@ def plan_copy_to(disk: Disk, profile: ImageProfile, medium: Medium) -> InstallPl
     return InstallPlan(disk, profile, layout, needed, medium=medium, new=not disk.path.exists())
 
 
-def plan_packages_to(disk: Disk, packages: ImagePlan) -> InstallPlan:
+def plan_packages_to(disk: FoundDisk, packages: ImagePlan) -> InstallPlan:
     """Install an image's packages onto a disk instead; `packages` was planned for its size. Raises as `plan_copy_to`."""
     _check_use(disk)
     _check_layout(packages.profile)
@@ -133,7 +133,7 @@ def plan_packages_to(disk: Disk, packages: ImagePlan) -> InstallPlan:
     return InstallPlan(disk, packages.profile, layout, needed, packages=packages, new=not disk.path.exists())
 
 
-def _check_use(disk: Disk) -> None:
+def _check_use(disk: FoundDisk) -> None:
     if disk.used_by:
         raise BusyError(
             "the disk is in use",
@@ -157,7 +157,7 @@ def _check_layout(profile: ImageProfile) -> None:
         )
 
 
-def _check_size(disk: Disk, needed: int) -> None:
+def _check_size(disk: FoundDisk, needed: int) -> None:
     if disk.size < needed:
         raise UserError(
             f"the disk has {disk.size >> 20} MiB, {-(-needed >> 20)} MiB are needed",

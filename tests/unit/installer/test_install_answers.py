@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rastos.errors import UserError
-from rastos.installer import Disk, read_answers
+from rastos.installer import FoundDisk, read_answers
 from rastos.installer.disk_profile import Disk as DiskLayout
 from rastos.installer.install import answers as reading
 from rastos.installer.install.disks import DiskPart
@@ -50,13 +50,13 @@ def test_complaints_name_their_line(tmp_path: Path, text: str, line: int, what: 
     assert what in caught.value.what and caught.value.on.endswith(f"answers.toml:{line}")
 
 
-def _disks(*found: Disk) -> tuple[Disk, ...]:
+def _disks(*found: FoundDisk) -> tuple[FoundDisk, ...]:
     return found
 
 
-SMALL = Disk(Path("/dev/a"), "disk", 8 * GIB, serial="A")
-LARGE = Disk(Path("/dev/b"), "disk", 64 * GIB, serial="B")
-USED = Disk(Path("/dev/c"), "disk", 128 * GIB, serial="C", used_by=("/dev/c1 is mounted (/)",))
+SMALL = FoundDisk(Path("/dev/a"), "disk", 8 * GIB, serial="A")
+LARGE = FoundDisk(Path("/dev/b"), "disk", 64 * GIB, serial="B")
+USED = FoundDisk(Path("/dev/c"), "disk", 128 * GIB, serial="C", used_by=("/dev/c1 is mounted (/)",))
 
 
 @pytest.mark.parametrize(
@@ -94,16 +94,16 @@ def test_no_disk_is_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wor
 def test_the_word_that_erases() -> None:
     part = DiskPart(1, 1 << 20, GIB, "", "ext4", "data")
     layout = plan_layout(8 * GIB, 64 << 20, seed="x")
-    full = Disk(Path("/dev/sdb"), "disk", 8 * GIB, serial="S1", table="gpt", parts=(part,))
+    full = FoundDisk(Path("/dev/sdb"), "disk", 8 * GIB, serial="S1", table="gpt", parts=(part,))
     plan = InstallPlan(full, ImageProfile("x"), layout, GIB)
     assert plan.erases and all(plan.confirmed(word) for word in ("sdb", "/dev/sdb", "S1"))
     assert not any(plan.confirmed(word) for word in ("", "sda", "yes", "SDB"))
-    nameless = InstallPlan(Disk(Path("/dev/sdb"), "disk", 8 * GIB, content="ext4"), ImageProfile("x"), layout, GIB)
+    nameless = InstallPlan(FoundDisk(Path("/dev/sdb"), "disk", 8 * GIB, content="ext4"), ImageProfile("x"), layout, GIB)
     assert not nameless.confirmed(""), "a disk without a serial is not meant by no word"
 
 
 def test_no_plain_disk_where_an_encrypted_one_was_asked_for() -> None:
-    disk = Disk(Path("/dev/sdb"), "disk", 64 * GIB)
+    disk = FoundDisk(Path("/dev/sdb"), "disk", 64 * GIB)
     medium = Medium(0, "u", "system", "6.1", 1, GIB, {})
     assert plan_copy_to(disk, ImageProfile("x"), medium).needed > GIB
     with pytest.raises(UserError, match="asks for: luks, swap"):

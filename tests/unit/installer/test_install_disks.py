@@ -21,7 +21,7 @@ def _device(path: str, kind: str, **more: Any) -> dict[str, Any]:
 SYSTEM = _device(
     "/dev/sda",
     "disk",
-    model="Disk\x1b[31m  One ",
+    model="FoundDisk\x1b[31m  One ",
     serial="S1",
     children=[
         _device("/dev/sda1", "part"),
@@ -64,7 +64,7 @@ def test_who_uses_a_disk(machine: list[Sequence[str]]) -> None:
 
 def test_what_a_disk_says_of_itself_is_text() -> None:
     first, *_, last = reading.disks()
-    assert first.model == "Disk [31m One" and (last.serial, last.empty) == ("S4", True)
+    assert first.model == "FoundDisk [31m One" and (last.serial, last.empty) == ("S4", True)
 
 
 def test_a_disk_that_can_not_be_read_is_not_empty(monkeypatch: pytest.MonkeyPatch) -> None:
