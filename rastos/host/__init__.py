@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rastos.host.privilege import Privilege, require_root
     from rastos.host.pseudoterminal import interact_in_root
     from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
+    from rastos.host.whole_disk import announce_partitions, claimed_disk, clear_ranges, disk_size
 
 _HOMES = {
     "capabilities": ("Finding", "available_memory", "survey"),
@@ -66,6 +67,7 @@ _HOMES = {
     "privilege": ("Privilege", "require_root"),
     "pseudoterminal": ("interact_in_root",),
     "system_package_list": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
+    "whole_disk": ("announce_partitions", "claimed_disk", "clear_ranges", "disk_size"),
 }
 
 __all__ = [
@@ -79,13 +81,17 @@ __all__ = [
     "SystemPackage",
     "Transfer",
     "Validators",
+    "announce_partitions",
     "attached",
     "available_memory",
     "bound",
+    "claimed_disk",
+    "clear_ranges",
     "converse",
     "copy_file",
     "detached",
     "digest_of",
+    "disk_size",
     "distribution",
     "exchange",
     "fetch",

@@ -316,7 +316,8 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
         with clock.phase("make the root file system"):
             make_root(device)
         with mounted(device, work / "top", "btrfs", OPTIONS) as top:
-            _fill(plan, channels, cache, disk, top, clock)
+            esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size, epoch=EARLIEST)
+            fill_disk(plan, channels, cache, esp, top, clock.progress, clock)
     kind = find_format(kept_format(plan.profile.disk, plan.profile.format))
     if kind.name == "raw":
         with disk.open("rb") as stream:
@@ -328,9 +329,18 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
     return result
 
 
-def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path, top: Path, clock: _Clock) -> None:
+def fill_disk(
+    plan: ImagePlan,
+    channels: Sequence[Channel],
+    cache: Path,
+    esp: MtoolsEsp,
+    top: Path,
+    progress: Progress,
+    clock: _Clock | None = None,
+) -> None:
+    """Install the plan's packages on formatted partitions, `top` being the btrfs top level: first snapshot, first deployment."""
     layout, profile = plan.layout, plan.profile
-    esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size, epoch=EARLIEST)
+    clock = clock or _Clock(progress)
     cmdline = f"{profile.cmdline} {disk_words(layout, profile.disk, top)}".strip()
     store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=cmdline, uki=profile.uki)
     make_swap(top, profile.disk)

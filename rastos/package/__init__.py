@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .changes import PackageChange, differences, planned_changes
     from .channels import Channel, SyncDatabase, Wanted, open_channels
     from .channels.cache import CacheChannel
+    from .channels.local import LocalChannel
     from .channels.pacman import PacmanChannel
     from .channels.pacman.keyring import keys_of
     from .channels.signatures import verify_detached
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         settle_config,
     )
     from .conflicts import FileConflict, FileConflictError
-    from .database import open_decompressed, read_local
+    from .database import installed_files, open_decompressed, read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
     from .keys import export_keys, fingerprint, read_keys, sign_files
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 
 
 _HOMES = {
+    "channels.local": ("LocalChannel",),
     "channels.pacman": ("PacmanChannel",),
     "keys": ("export_keys", "fingerprint", "read_keys", "sign_files"),
     "channels.signatures": ("verify_detached",),
@@ -116,6 +118,7 @@ _HOMES = {
         "FileConflictError",
     ),
     "database": (
+        "installed_files",
         "open_decompressed",
         "read_local",
     ),
@@ -200,6 +203,7 @@ _HOMES = {
         "PackageInfo",
         "info",
         "installed",
+        "installed_files",
         "search",
     ),
     "records": ("PackageRecord",),
@@ -268,6 +272,7 @@ __all__ = [
     "HistoryEntry",
     "InstalledPackage",
     "Leaf",
+    "LocalChannel",
     "LocalPackage",
     "LocalRepository",
     "LockedFile",
@@ -323,6 +328,7 @@ __all__ = [
     "history_of",
     "info",
     "installed",
+    "installed_files",
     "json_schema",
     "keys_of",
     "load_indexes",
