@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rastos.host.private_folder import in_memory
     from rastos.host.privilege import Privilege, require_root
     from rastos.host.pseudoterminal import interact_in_root
+    from rastos.host.sparse import copy_extents, data_extents
     from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
 
 _HOMES = {
@@ -63,6 +64,7 @@ _HOMES = {
     "private_folder": ("in_memory",),
     "privilege": ("Privilege", "require_root"),
     "pseudoterminal": ("interact_in_root",),
+    "sparse": ("copy_extents", "data_extents"),
     "system_package_list": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
 }
 
@@ -81,7 +83,9 @@ __all__ = [
     "available_memory",
     "bound",
     "converse",
+    "copy_extents",
     "copy_file",
+    "data_extents",
     "digest_of",
     "distribution",
     "exchange",

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator, Sequence
+import platform
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rastos.errors import HostError, UserError
+from rastos.errors import HostError, IntegrityError, UserError
 from rastos.host import (
-    attached,
-    copy_file,
+    copy_extents,
+    data_extents,
     digest_of,
-    mounted,
-    private_mounts,
+    locked,
+    read_json,
     rename_durable,
     require_root,
-    run,
     working_directory,
     write_json,
 )
@@ -29,38 +29,47 @@ from rastos.package import (
     Channel,
     Decide,
     Facts,
+    Layer,
     LocalPackage,
     LocalRepository,
     Lockfile,
     Manifest,
     Plan,
     TransactionPolicy,
-    apply_plan,
+    how_made,
+    layers_of,
     plan_change,
     policy_of,
+    set_groups,
     target_for,
 )
 from rastos.progress import Progress
-from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
 
-from .bootloader import install_bootloader
-from .filesystem import make_esp, make_root
+from .initprogram import NAME as INIT
 from .initprogram import init_package
-from .machine_project import project_of, write_project
-from .open import MANIFEST, OPTIONS, check_unused, image_lock
+from .machine_project import project_of
+from .making import Clock, make_image
+from .open import check_unused, image_lock
+from .own_package import NAME as OWN
 from .own_package import own_package
-from .partition import Layout, plan_layout, write_layout
+from .partition import Layout, plan_layout
 from .profiles import ImageProfile
-from .system import configure_system
+from .reasons import StageReport, in_a_line, inputs_of, last_inputs, report
+from .stages import StageCache
 
-VERSION = "6"  # of what this module makes; part of the key
+VERSION = "7"  # of what is made here; part of the key
 SPARE = 1 << 30
 KEPT_IMAGES = 6
+SAME_SECONDS = 3600.0  # to wait for another process that makes the same image
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
-    """What an image will be made of. `key` names the content: same key, same image."""
+    """What an image will be made of. `key` names the content: same key, same image.
+
+    `layers` are its packages as they are installed, `stages` what is made again and why; `cacheable`: its layers may be kept,
+    since no hook of the manifest's does things that no key can name. `inputs`: what the next build compares itself with.
+    """
 
     profile: ImageProfile
     packages: Plan
@@ -73,6 +82,16 @@ class ImagePlan:
     policy: TransactionPolicy = field(default_factory=TransactionPolicy)
     secure_boot: SecureBootKey | None = None
     project: str = ""  # packages.toml of the machine itself
+    layers: tuple[Layer, ...] = ()
+    stages: tuple[StageReport, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    use_cache: bool = True
+    cacheable: bool = True
+
+    @property
+    def why(self) -> str:
+        """What is made again and because of what, in one line."""
+        return in_a_line(self.stages) if self.use_cache else "everything again: the cache is not to be used"
 
     def manifest(self) -> dict[str, Any]:
         """What the image holds, whoever made it and wherever it goes; kept inside it as image.json."""
@@ -90,7 +109,8 @@ class ImagePlan:
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""
-        return {**self.manifest(), "output": str(self.output), "cached": self.cached}
+        stages = [asdict(stage) for stage in self.stages]
+        return {**self.manifest(), "output": str(self.output), "cached": self.cached, "stages": stages, "why": self.why}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +138,26 @@ def plan_image(
     lock: Lockfile | None = None,
     decide: Decide | None = None,
     secure_boot: SecureBootKey | None = None,
+    use_cache: bool = True,
 ) -> ImagePlan:
     """Resolve everything an image is made of; writes nothing but the init program's package.
 
     With `lock` the packages are exactly those of a lockfile. `decide` answers what the manifest leaves open. `secure_boot`
-    signs the boot loader and, with `profile.uki`, what it starts.
+    signs the boot loader and, with `profile.uki`, what it starts. Without `use_cache` everything is made again.
 
     Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
     """
     kernel, packages = packages_of(
         profile, manifest, channels, repository, cache=cache, progress=progress, lock=lock, decide=decide
     )
-    digests = {key: package.file.sha256 for key, package in packages.locked.items()}
-    contents = "\n".join(
-        f"{record.name} {record.version} {record.channel} {digests.get(record.name, record.sha256)}"
-        for record in packages.records
-    )
+    policy = policy_of(manifest)
+    # how channels convert packages decides which files come out as well
+    rules = "\n".join([how_made(channels, policy), *(str(getattr(channel, "conversion", "")) for channel in channels)])
+    layers = image_layers(profile, manifest, packages, kernel.name, rules=rules)
     described = repr(replace(profile, path=Path()))
-    # the rules, and how channels convert packages, decide which files come out as well
-    made = repr((policy_of(manifest), [getattr(channel, "conversion", "") for channel in channels]))
     project = project_of(manifest, channels) if profile.rastos else ""
-    signed = (secure_boot.fingerprint,) if secure_boot else ()
-    key = digest_of(VERSION, described, contents, kernel.sha256, made, project, *signed)
+    signed = secure_boot.fingerprint if secure_boot else ""
+    key = digest_of(VERSION, described, layers[-1].key, kernel.sha256, project, signed)
     layout = plan_layout(profile.size, profile.esp, seed=key)
     if packages.installed_size > layout.root.size:
         raise UserError(
@@ -147,11 +165,47 @@ def plan_image(
             next_step="make the image larger: --size",
         )
     place = _cached(cache, key, profile.format)
-    cached = place.is_file()
-    policy = policy_of(manifest)
+    cached = use_cache and place.is_file() and place.with_suffix(".json").is_file()
+    cacheable = not (policy.pre_hooks or policy.post_hooks)
+    inputs = inputs_of(profile, layers, rules=rules, other={"own packages.toml": project, "secure-boot-key": signed})
+    done = 0
+    if use_cache and cacheable:
+        _, done = StageCache(cache / "stages").best([layer.key for layer in layers], room=layout.root.size)
+    stages = report(layers, done=done, whole=cached, inputs=inputs, before=last_inputs(_last(cache, profile)))
     return ImagePlan(
-        profile, packages, kernel.name, kernel.version, layout, output, key, cached, policy, secure_boot, project
+        profile,
+        packages,
+        kernel.name,
+        kernel.version,
+        layout,
+        output,
+        key,
+        cached,
+        policy,
+        secure_boot,
+        project,
+        layers,
+        stages,
+        inputs,
+        use_cache,
+        cacheable,
     )
+
+
+def image_layers(
+    profile: ImageProfile, manifest: Manifest, packages: Plan, kernel: str, *, rules: str
+) -> tuple[Layer, ...]:
+    """The packages of an image as layers: by sets, then the profile's own, then the kernel and what is made here.
+
+    All in one where the manifest has hooks, which are to run once.
+    """
+    if manifest.hooks:
+        return layers_of(packages, [("packages", packages.order)], rules=rules)
+    facts = Facts(host=profile.hostname, profile=profile.name, arch=platform.machine())
+    declared = [item.target for item in manifest.declared(profile.sets, facts)]
+    groups = set_groups(manifest, profile.sets, declared)
+    own = "kernel and rastos" if profile.rastos else "kernel"
+    return layers_of(packages, [*groups, ("the profile's", profile.packages), (own, (INIT, OWN, kernel))], rules=rules)
 
 
 def packages_of(
@@ -199,77 +253,87 @@ def _kind(manifest: Manifest) -> str:
 
 
 def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, progress: Progress) -> Image:
-    """Make the image and put it at its output path in one rename; whatever fails leaves no image and no mount."""
+    """Make the image and put it at its output path in one rename; whatever fails leaves no image and no mount.
+
+    What was made before and is still as it was comes from the cache. Raises BusyError while the output is in use.
+    """
     require_root("create an image")
     place = _cached(cache, plan.key, plan.profile.format)
-    clock = _Clock(progress)
+    clock = Clock(progress)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
     with image_lock(plan.output, "creating the image"):
         if plan.output.exists():
             check_unused(plan.output)
-        # entered for a cached image too: it removes what a killed run left
-        with working_directory(cache / "images", "create") as work:
-            if not place.is_file():
-                _space(cache, plan)
-                made = _make(plan, channels, cache, work, clock)
-                write_json(place.with_suffix(".json"), {**plan.manifest(), "seconds": dict(clock.laps)})
-                rename_durable(made, place)
-        os.utime(place)
-        with clock.phase("copy to the output folder"):
-            copy_file(place, plan.output)
-        _forget_old(cache)
+        with locked(cache / "locks" / f"image-{plan.key[:16]}.lock", f"making {plan.output.name}", wait=SAME_SECONDS):
+            # entered for a cached image too: it removes what a killed run left
+            with working_directory(cache / "images", "create") as work:
+                cached = plan.use_cache and _from_cache(plan, place, clock)
+                if not cached:
+                    _space(cache, plan)
+                    made = make_image(plan, channels, cache, work, clock)
+                    _put(plan, made, place, clock)
+                    write_json(_last(cache, plan.profile), plan.inputs)
+            _forget_old(cache)
     on_disk = plan.output.stat().st_blocks * 512
-    return Image(plan.output, plan.profile.format, plan.layout.size, on_disk, plan.key, plan.cached, tuple(clock.laps))
+    return Image(plan.output, plan.profile.format, plan.layout.size, on_disk, plan.key, cached, tuple(clock.laps))
 
 
-def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path, clock: _Clock) -> Path:
-    private_mounts()
-    disk = work / "disk.raw"
-    layout = plan.layout
-    with clock.phase("partition and format"):
-        with open(disk, "xb") as stream:
-            os.truncate(stream.fileno(), layout.size)
-        write_layout(disk, layout)
-        make_esp(disk, layout.esp, volume_id=plan.key[:8])
-    (work / "top").mkdir()
-    with attached(disk, offset=layout.root.start, size=layout.root.size) as device:
-        with clock.phase("make the root file system"):
-            make_root(device)
-        with mounted(device, work / "top", "btrfs", OPTIONS) as top:
-            _fill(plan, channels, cache, disk, top, clock)
-    with clock.phase(f"write {plan.profile.format}"):
-        result = disk
-        if plan.profile.format == "qcow2":
-            result = work / "disk.qcow2"
-            run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", disk, result], what="write the qcow2")
-        number = os.open(result, os.O_RDONLY)
-        os.fsync(number)
-        os.close(number)
-    return result
+def _put(plan: ImagePlan, made: Path, place: Path, clock: Clock) -> None:
+    """Copy a new image to its output; then keep it, with what it has to be held to when it is used again."""
+    extents = data_extents(made)
+    with clock.phase("copy to the output folder"), _new_output(plan.output) as output:
+        digest = _copied(made, output, extents)
+    record = place.with_suffix(".json")
+    record.unlink(missing_ok=True)  # it is about what was there before
+    os.replace(made, place)
+    write_json(record, {**plan.manifest(), "seconds": dict(clock.laps), "sha256": digest, "extents": extents})
 
 
-def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path, top: Path, clock: _Clock) -> None:
-    layout, profile = plan.layout, plan.profile
-    esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
-    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline, uki=profile.uki)
-    with create_session(store, None, "create the image") as session:
-        with clock.phase("install packages"):
-            target = target_for(session.tree, cache, immutable=True)
-            apply_plan(target, channels, plan.packages, clock.progress, policy=plan.policy)
-        with clock.phase("configure the system"):
-            configure_system(session.tree, profile, layout.esp)
-            if plan.project:
-                write_project(session.tree, plan.project)
-            install_bootloader(esp, session.tree, plan.secure_boot)
-        with clock.phase("first snapshot"):
-            snapshot = session.commit(f"first system, profile {profile.name}")
-    with clock.phase("first deployment"):
-        deploy(store, plan_deploy(store, snapshot.id), clock.progress, secure_boot=plan.secure_boot)
-    write_json(top / MANIFEST, {**plan.manifest(), "seconds": dict(clock.laps)})
+def _from_cache(plan: ImagePlan, place: Path, clock: Clock) -> bool:
+    """Copy the kept image to the output; False: there is none, or it is not what was kept."""
+    try:
+        record = read_json(place.with_suffix(".json"))
+        with clock.phase("copy to the output folder"), _new_output(plan.output) as output:
+            if _copied(place, output, record["extents"]) != record["sha256"]:
+                raise IntegrityError("the cached image is damaged", on=place, next_step="it is made again")
+    except (FileNotFoundError, KeyError, TypeError):
+        return False
+    except IntegrityError as error:
+        clock.progress.note(f"{error.what}: {error.on}; {error.next_step}", "warning")
+        return False
+    os.utime(place)
+    return True
+
+
+@contextmanager
+def _new_output(output: Path) -> Iterator[Path]:
+    """A file to write that takes the output's name, durably, once the block is left without an error."""
+    temporary = output.with_name(f".{output.name}.{secrets.token_hex(4)}.new")
+    try:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        number = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+        rename_durable(temporary, output)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _copied(source: Path, target: Path, extents: Sequence[Sequence[int]]) -> str:
+    os.truncate(target, source.stat().st_size)
+    return copy_extents(source, target, extents)
 
 
 def _cached(cache: Path, key: str, kind: str) -> Path:
     return cache / "images" / f"{key}.{kind}"
+
+
+def _last(cache: Path, profile: ImageProfile) -> Path:
+    return cache / "stages" / f"{digest_of(profile.name)[:16]}.last"
 
 
 def _forget_old(cache: Path) -> None:
@@ -290,19 +354,3 @@ def _space(cache: Path, plan: ImagePlan) -> None:
             on=cache,
             next_step="free space, or set RASTOS_CACHE to a larger disk",
         )
-
-
-class _Clock:
-    """Phases as progress steps, and their durations."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.laps: list[tuple[str, float]] = []
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Run a block as a named phase."""
-        started = time.monotonic()
-        with self.progress.step(name[0].upper() + name[1:]):
-            yield
-        self.laps.append((name, round(time.monotonic() - started, 3)))
