@@ -172,6 +172,8 @@ def plan_image(
     if use_cache and cacheable:
         _, done = StageCache(cache / "stages").best([layer.key for layer in layers], room=layout.root.size)
     stages = report(layers, done=done, whole=cached, inputs=inputs, before=last_inputs(_last(cache, profile)))
+    if not use_cache:
+        stages = tuple(replace(stage, because="the cache is not to be used") for stage in stages)
     return ImagePlan(
         profile,
         packages,

@@ -63,10 +63,11 @@ def report(
         else:
             found.append(StageReport(layer.name, False, f"on {first}" if first else _why_layer(layer, inputs, before)))
             first = first or layer.name
-    for name in ("configuration", "disk"):
-        because = "" if whole else _why(name, inputs, before) or (f"on {first}" if first else "")
-        because = because or ("" if whole else "as the stage before it" if name == "disk" else "no longer in the cache")
-        found.append(StageReport(name, whole, because))
+    below = f"on {first}" if first else ""
+    disk = _why("disk", inputs, before)
+    configuration = _why("configuration", inputs, before) or below or (disk and "for another disk")
+    found.append(StageReport("configuration", whole, "" if whole else configuration or "no longer in the cache"))
+    found.append(StageReport("disk", whole, "" if whole else disk or below or "with the configuration"))
     return tuple(found)
 
 
@@ -87,7 +88,7 @@ def in_a_line(stages: Sequence[StageReport]) -> str:
 
 
 def _own(stage: StageReport) -> bool:
-    return not stage.because.startswith(("on ", "as ", "not made"))
+    return not stage.because.startswith(("on ", "for ", "with ", "not made"))
 
 
 def _why_layer(layer: Layer, inputs: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
