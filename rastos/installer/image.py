@@ -160,9 +160,11 @@ def plan_image(
     key = digest_of(VERSION, described, layers[-1].key, kernel.sha256, project, signed)
     layout = plan_layout(profile.size, profile.esp, seed=key)
     if packages.installed_size > layout.root.size:
+        # compressed they take about three quarters of that; the rest is for metadata, logs and the first update
+        least = layout.size - layout.root.size + packages.installed_size * 5 // 4 + (256 << 20)
         raise UserError(
             f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
-            next_step="make the image larger: --size",
+            next_step=f"make the image larger: --size {(least >> 26) + 1 << 6}M at least",
         )
     place = _cached(cache, key, profile.format)
     cached = use_cache and place.is_file() and place.with_suffix(".json").is_file()

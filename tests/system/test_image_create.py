@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,7 +29,7 @@ from rastos.installer import (
     plan_image,
 )
 from rastos.installer.profiles import User
-from rastos.package import Channel, LocalRepository, PackageMetadata, load_manifest, open_channels, write_package
+from rastos.package import Channel, LocalRepository, PackageMetadata, Plan, load_manifest, open_channels, write_package
 from rastos.progress import Progress
 from tests.conftest import ROOT, need
 
@@ -265,6 +266,16 @@ def test_bad_input(shop: Workshop, output: Path, changes: dict[str, object], wha
     assert not output.exists() and shop.leftovers() == []
 
 
+def test_a_disk_too_small_says_how_much_is_needed(
+    shop: Workshop, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Plan, "installed_size", property(lambda plan: 1 << 30))
+    with pytest.raises(UserError, match="need 1024 MiB, the root has 471 MiB") as caught:
+        shop.plan(output)
+    size = re.search(r"--size (\d+)M at least", caught.value.next_step)
+    assert size and shop.plan(output, size=int(size[1]) << 20).layout.root.size > 1 << 30
+
+
 @pytest.mark.parametrize(
     "step", ["snapshot.moved=enospc", "snapshot.committed=error", "deploy.kernel=eio", "deploy.committed=error"]
 )
@@ -322,7 +333,7 @@ print("made", flush=True)
 """
 
 
-@pytest.mark.parametrize("step", ["session.opened", "snapshot.committed", "deploy.entry"])
+@pytest.mark.parametrize("step", ["packages-installed", "session.opened", "snapshot.committed", "deploy.entry"])
 def test_killed_on_the_way(shop: Workshop, output: Path, step: str) -> None:
     code = f"from rastos.host import faults; faults.arm('{step}=kill')\n{CHILD}"
     done = subprocess.run([sys.executable, "-c", code, str(shop.base), str(output)], cwd=ROOT, capture_output=True)
