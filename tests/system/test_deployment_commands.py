@@ -11,15 +11,12 @@ import pytest
 from rastos.snapshot import Store
 from rastos.snapshot.bootentry import ENTRIES
 from tests.commands import Typed, typing_at
-from tests.conftest import need
-from tests.system.storehouse import child, first_snapshot, make_files, mounted_store
+from tests.system.storehouse import child, first_snapshot, furnished
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    need("mkfs.btrfs", "mkfs.vfat", "mcopy")
-    make_files(tmp_path)
-    with mounted_store(tmp_path, fresh=True) as opened:
+    with furnished(tmp_path) as opened:
         first_snapshot(opened)
         yield opened
 

@@ -30,21 +30,16 @@ from rastos.snapshot import (
     written_versions,
 )
 from rastos.snapshot.bootentry import ENTRIES, parse_entry
-from tests.conftest import need
-from tests.system.storehouse import child, fill, first_snapshot, flaws, leftovers, make_files, mounted_store
+from tests.system.storehouse import child, fill, first_snapshot, furnished
 
 CONTRACT = "usr/lib/rastos/state.d/app.toml"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    need("mkfs.btrfs", "mkfs.vfat", "mcopy")
-    make_files(tmp_path)
-    with mounted_store(tmp_path, fresh=True) as opened:
+    with furnished(tmp_path) as opened:
         first_snapshot(opened)
         yield opened
-        assert leftovers(opened) == []
-        assert flaws(opened) == []
 
 
 def _deploy(store: Store, number: int, **options: object) -> int:

@@ -24,20 +24,15 @@ from rastos.snapshot import (
     text_difference,
 )
 from rastos.snapshot.etc_apply import open_conflicts
-from tests.conftest import need
-from tests.system.storehouse import child, fill, first_snapshot, flaws, leftovers, make_files, mounted_store
+from tests.system.storehouse import child, fill, first_snapshot, furnished
 
 LINES = "".join(f"line {number}\n" for number in range(9))
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    need("mkfs.btrfs", "mkfs.vfat", "mcopy")
-    make_files(tmp_path)
-    with mounted_store(tmp_path, fresh=True) as opened:
+    with furnished(tmp_path) as opened:
         yield opened
-        assert leftovers(opened) == []
-        assert flaws(opened) == []
 
 
 def _deploy(store: Store, number: int, **options: object) -> Path:

@@ -9,17 +9,13 @@ import pytest
 
 from rastos.snapshot import Store
 from tests.commands import Typed, typing_at
-from tests.conftest import need
-from tests.system.storehouse import child, first_snapshot
-from tests.system.treehouse import deployed, format_disk, tree_store
+from tests.system.storehouse import child
+from tests.system.treehouse import deployed, planted
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    need("mkfs.btrfs")
-    format_disk(tmp_path)
-    with tree_store(tmp_path, fresh=True) as opened:
-        first_snapshot(opened)
+    with planted(tmp_path) as opened:
         yield opened
 
 

@@ -26,19 +26,15 @@ from rastos.snapshot import (
     plan_prune,
     prune,
 )
-from tests.conftest import need
-from tests.system.storehouse import child, first_snapshot, flaws
-from tests.system.treehouse import deployed, format_disk, tree_store
+from tests.system.storehouse import child, flaws
+from tests.system.treehouse import deployed, planted
 
 MIB = 1 << 20
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    need("mkfs.btrfs")
-    format_disk(tmp_path)
-    with tree_store(tmp_path, fresh=True) as opened:
-        first_snapshot(opened)
+    with planted(tmp_path) as opened:
         yield opened
 
 

@@ -41,15 +41,12 @@ from rastos.snapshot import (
 from rastos.snapshot.bootentry import ENTRIES
 from tests.conftest import ROOT, need
 from tests.system.storehouse import child, first_snapshot, flaws
-from tests.system.treehouse import deployed, format_disk, tree_store
+from tests.system.treehouse import deployed, format_disk, planted, tree_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    need("mkfs.btrfs")
-    format_disk(tmp_path)
-    with tree_store(tmp_path, fresh=True) as opened:
-        first_snapshot(opened)
+    with planted(tmp_path) as opened:
         yield opened
 
 

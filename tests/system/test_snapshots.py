@@ -23,17 +23,13 @@ from rastos.snapshot import (
     plan_rollback,
 )
 from rastos.snapshot.bootentry import ENTRIES, parse_entry
-from tests.conftest import need
-from tests.system.storehouse import MACHINE_ID, child, fill, first_snapshot, flaws, leftovers, make_files, mounted_store
+from tests.system.storehouse import MACHINE_ID, child, fill, first_snapshot, flaws, furnished
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    need("mkfs.btrfs", "mkfs.vfat", "mcopy")
-    make_files(tmp_path)
-    with mounted_store(tmp_path, fresh=True) as opened:
+    with furnished(tmp_path) as opened:
         yield opened
-        assert leftovers(opened) == []
 
 
 def _deploy(store: Store, number: int, etc: str = "merge") -> int:

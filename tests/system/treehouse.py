@@ -10,6 +10,8 @@ from rastos.host import attached, mounted, run
 from rastos.progress import Progress
 from rastos.snapshot import MountedEsp, Store, deploy, plan_deploy
 from rastos.snapshot.bootentry import ENTRIES
+from tests.conftest import need
+from tests.system.storehouse import first_snapshot
 
 PARTUUID = "11111111-2222-4333-8444-555555555555"
 
@@ -38,6 +40,16 @@ def tree_store(
             yield Store.initialise(top, esp, root_partuuid=PARTUUID, cmdline="console=ttyS0")
         else:
             yield Store.open(top, esp, writable=writable)
+
+
+@contextmanager
+def planted(folder: Path) -> Iterator[Store]:
+    """A new store with its first snapshot."""
+    need("mkfs.btrfs")
+    format_disk(folder)
+    with tree_store(folder, fresh=True) as store:
+        first_snapshot(store)
+        yield store
 
 
 def deployed(store: Store, snapshot: int, *, good: bool = False) -> int:

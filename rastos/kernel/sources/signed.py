@@ -6,9 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from rastos.errors import ExternalError, HostError, IntegrityError
+from rastos.errors import ExternalError, IntegrityError
 from rastos.host import require_programs, run, working_directory
-from rastos.kernel.sources.unpack import room_for, unpack_tarball
+from rastos.kernel.sources.unpack import not_unpacked, room_for, unpack_tarball
 from rastos.package import verify_detached
 
 LARGEST = 4 << 30  # bytes of a tar; 6.12's has 1.5 GB
@@ -49,13 +49,7 @@ def _decompressed(tarball: Path, folder: Path) -> Path:
         # forced: it is a link, and stays
         run([tool, "--decompress", "--keep", "--force", copy], what=f"decompress {tarball.name}")
     except ExternalError as error:
-        if "No space left" in error.tail:
-            raise HostError("the disk is full", on=folder, next_step="free space and run the command again") from error
-        raise IntegrityError(
-            "the kernel tarball is damaged; nothing of it was kept",
-            on=tarball,
-            next_step="fetch it again from where it was published",
-        ) from error
+        raise not_unpacked(error, tarball, folder, "the kernel tarball is damaged") from error
     return plain
 
 

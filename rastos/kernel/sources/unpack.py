@@ -11,7 +11,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from rastos.errors import ExternalError, HostError, IntegrityError
+from rastos.errors import ExternalError, HostError, IntegrityError, RastosError
 from rastos.host import run, working_directory
 
 TAR = ("tar", "--extract", "--no-same-owner", "--no-same-permissions", "--delay-directory-restore")
@@ -37,18 +37,21 @@ def unpack_tarball(archive: Path, tree: Path, work: Path) -> int:
         return _unpack(archive, tree, folder / "tree")
 
 
+def not_unpacked(error: ExternalError, archive: Path, into: Path, what: str) -> RastosError:
+    """What to say where a program could not unpack: HostError for a full disk, IntegrityError for the archive's fault."""
+    if "No space left" in error.tail:
+        return HostError("the disk is full", on=into, next_step="free space and run the command again")
+    return IntegrityError(
+        f"{what}; nothing of it was kept", on=archive, next_step="fetch it again from where it was published"
+    )
+
+
 def _unpack(archive: Path, tree: Path, into: Path) -> int:
     into.mkdir()
     try:
         result = run([*TAR, "--directory", into, "--file", archive], what=f"unpack {archive.name}")
     except ExternalError as error:
-        if "No space left" in error.tail:
-            raise HostError("the disk is full", on=into, next_step="free space and run the command again") from error
-        raise IntegrityError(
-            "the kernel source archive is damaged or hostile; nothing of it was kept",
-            on=archive,
-            next_step="fetch it again from where it was published",
-        ) from error
+        raise not_unpacked(error, archive, into, "the kernel source archive is damaged or hostile") from error
     if "Removing leading" in result.stderr:
         raise _hostile(archive, "it has absolute or upward paths")
     top = [entry for entry in into.iterdir() if entry.name != "pax_global_header"]
