@@ -123,6 +123,7 @@ def by_hand(folder: Path, names: list[str], debs: Path, kernel: Path) -> Path:
             command("depmod", "-b", top / "usr", release)
             (top / "etc/hostname").write_text("by-hand\n")
             _boot_files(folder, disk, top, release)
+            command("fstrim", top)
         finally:
             command("umount", top)
     finally:
@@ -163,6 +164,9 @@ def create(folder: Path, *words: str, profile: str | Path = PROFILE) -> tuple[Co
 
 def main() -> None:
     """Everything, once each way and once back; needs root, the profile's kernel, mmdebstrap and the network once."""
+    from rastos.host import private_mounts
+
+    private_mounts()  # what is mounted by hand is seen by nobody else, who could hold it
     cache = Path(os.environ["RASTOS_CACHE"])
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-image-", dir=cache) as name:

@@ -22,7 +22,7 @@ from rastos.host import (
 )
 from rastos.package import Channel, apply_layers, fetch_layers, target_for
 from rastos.progress import Progress
-from rastos.snapshot import LayeredTree, MtoolsEsp, Store, create_session, deploy, plan_deploy, release_space
+from rastos.snapshot import Esp, LayeredTree, MtoolsEsp, Store, create_session, deploy, plan_deploy, release_space
 
 from .bootloader import install_bootloader
 from .filesystem import make_esp, make_root, renew_root
@@ -73,7 +73,10 @@ def make_image(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: 
                 renew_root(device)
             with mounted(device, place / "top", "btrfs", OPTIONS) as top:
                 run(["btrfs", "filesystem", "resize", "max", top], what="let the file system have its partition")
-                _fill(plan, disk, top, clock)
+                layered = LayeredTree(top)
+                layered.drop_stages()
+                esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
+                first_system(plan, esp, top, layered.tree, clock)
                 release_space(top)
         with clock.phase(f"write {plan.profile.format}"):
             result = work / f"disk.{plan.profile.format}"
@@ -164,13 +167,11 @@ def _install(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Pa
             release_space(top)
 
 
-def _fill(plan: ImagePlan, disk: Path, top: Path, clock: Clock) -> None:
+def first_system(plan: ImagePlan, esp: Esp, top: Path, tree: Path, clock: Clock) -> None:
+    """Make `top` a store whose first snapshot is `tree`, a subvolume there that has the packages; configured and deployed."""
     layout, profile = plan.layout, plan.profile
-    layered = LayeredTree(top)
-    layered.drop_stages()
-    esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
     store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline, uki=profile.uki)
-    with create_session(store, None, "create the image", tree=layered.tree) as session:
+    with create_session(store, None, "create the image", tree=tree) as session:
         with clock.phase("configure the system"):
             configure_system(session.tree, profile, layout.esp)
             if plan.project:
