@@ -158,13 +158,30 @@ def _install(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Pa
             layered = LayeredTree(top)
             layered.retain(set(names[:done]))
             layered.begin(names[done - 1] if done else "")
-            target = target_for(layered.tree, cache, immutable=True)
-            fetch_layers(target, channels, plan.layers[done:], clock.progress)
-            for name, layer in zip(names[done:], plan.layers[done:], strict=True):
-                with clock.phase(f"install packages: {layer.name}"):
-                    apply_layers(target, channels, [layer], clock.progress, policy=plan.policy)
-                    layered.mark(name)
+            _install_layers(plan, channels, cache, layered, clock, first=done)
             release_space(top)
+
+
+def _install_layers(
+    plan: ImagePlan, channels: Sequence[Channel], cache: Path, layered: LayeredTree, clock: Clock, *, first: int = 0
+) -> None:
+    target = target_for(layered.tree, cache, immutable=True)
+    fetch_layers(target, channels, plan.layers[first:], clock.progress)
+    for layer in plan.layers[first:]:
+        with clock.phase(f"install packages: {layer.name}"):
+            apply_layers(target, channels, [layer], clock.progress, policy=plan.policy)
+            layered.mark(layer.key[:NAME])
+
+
+def fill_disk(
+    plan: ImagePlan, channels: Sequence[Channel], cache: Path, esp: Esp, top: Path, progress: Progress
+) -> None:
+    """Install an image's packages on a disk that is there, `top` being its empty btrfs top level: first snapshot, deployment."""
+    clock, layered = Clock(progress), LayeredTree(top)
+    layered.begin()
+    _install_layers(plan, channels, cache, layered, clock)
+    layered.drop_stages()
+    first_system(plan, esp, top, layered.tree, clock)
 
 
 def first_system(plan: ImagePlan, esp: Esp, top: Path, tree: Path, clock: Clock) -> None:

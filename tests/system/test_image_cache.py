@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from rastos.host import faults, mounted
-from rastos.installer import Image, ImagePlan, create_image, making, open_image
+from rastos.host import attached, faults, mounted
+from rastos.installer import Image, ImagePlan, create_image, inspect_image, making, open_image
+from rastos.installer.filesystem import make_esp, make_root
+from rastos.installer.open import OPTIONS
+from rastos.installer.partition import write_layout
 from rastos.package import digest_of_tree, load_manifest, target_for
 from rastos.progress import Noted, Progress
-from rastos.snapshot import subvolume
+from rastos.snapshot import MtoolsEsp, subvolume
 from tests.conftest import ROOT
 from tests.system.test_image_create import Workshop, shop
 
@@ -209,3 +212,22 @@ def test_hooks_of_the_manifest_run_for_every_image(shop: Workshop, tmp_path: Pat
             assert layers(made) == ["packages"] and "packages from the cache" not in dict(made.seconds)
     finally:
         place.write_text(text)
+
+
+def test_a_disk_that_is_there(shop: Workshop, tmp_path: Path) -> None:
+    """Filled directly, without the cache: the same tree as an image's."""
+    made = shop.create(tmp_path / "image.raw", format="raw", hostname="disk")
+    plan = shop.plan(tmp_path / "disk.raw", format="raw", hostname="disk")
+    layout, disk = plan.layout, tmp_path / "disk.raw"
+    with open(disk, "xb") as stream:
+        stream.truncate(layout.size)
+    write_layout(disk, layout)
+    make_esp(disk, layout.esp, volume_id="12345678")
+    with attached(disk, offset=layout.root.start, size=layout.root.size) as device:
+        make_root(device)
+        (tmp_path / "top").mkdir()
+        with mounted(device, tmp_path / "top", "btrfs", OPTIONS) as top:
+            esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
+            making.fill_disk(plan, shop.channels, shop.cache, esp, top, Progress())
+    assert tree_digest(disk) == tree_digest(made.path)
+    assert inspect_image(disk).entries == inspect_image(made.path).entries
