@@ -14,6 +14,7 @@ from rastos.surface import first_use
 if TYPE_CHECKING:
     from rastos.host.capabilities import Finding, available_memory, survey
     from rastos.host.conversation import converse
+    from rastos.host.detach import detached
     from rastos.host.download import Request, Transfer, Validators, fetch, fetch_all, fetch_if_changed
     from rastos.host.files import (
         copy_file,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "capabilities": ("Finding", "available_memory", "survey"),
     "conversation": ("converse",),
+    "detach": ("detached",),
     "download": ("Request", "Transfer", "Validators", "fetch", "fetch_all", "fetch_if_changed"),
     "files": (
         "copy_file",
@@ -86,6 +88,7 @@ __all__ = [
     "copy_extents",
     "copy_file",
     "data_extents",
+    "detached",
     "digest_of",
     "distribution",
     "exchange",

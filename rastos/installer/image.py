@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rastos.errors import HostError, IntegrityError, UserError
+from rastos.errors import HostError, UserError
 from rastos.host import (
-    copy_extents,
-    data_extents,
     digest_of,
     locked,
-    read_json,
-    rename_durable,
     require_root,
     working_directory,
     write_json,
@@ -38,6 +32,7 @@ from rastos.package import (
     TransactionPolicy,
     how_made,
     layers_of,
+    package_paths,
     plan_change,
     policy_of,
     set_groups,
@@ -45,21 +40,23 @@ from rastos.package import (
 )
 from rastos.progress import Progress
 
+from .clock import Clock
 from .initprogram import NAME as INIT
 from .initprogram import init_package
+from .kept_images import cached_place, copy_kept, forget_old, keep_image, record_of
 from .machine_project import project_of
-from .making import Clock, make_image
+from .making import make_image
 from .open import check_unused, image_lock
 from .own_package import NAME as OWN
 from .own_package import own_package
 from .partition import Layout, plan_layout
-from .profiles import ImageProfile
+from .profile import ImageProfile
 from .reasons import StageReport, in_a_line, inputs_of, last_inputs, report
 from .stages import StageCache
+from .system import foreseen, says_much
 
 VERSION = "7"  # of what is made here; part of the key
 SPARE = 1 << 30
-KEPT_IMAGES = 6
 SAME_SECONDS = 3600.0  # to wait for another process that makes the same image
 
 
@@ -166,8 +163,8 @@ def plan_image(
             f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
             next_step=f"make the image larger: --size {(least >> 26) + 1 << 6}M at least",
         )
-    place = _cached(cache, key, profile.format)
-    cached = use_cache and place.is_file() and place.with_suffix(".json").is_file()
+    place = cached_place(cache, key, profile.format)
+    cached = use_cache and place.is_file() and record_of(place).is_file()
     cacheable = not (policy.pre_hooks or policy.post_hooks)
     inputs = inputs_of(profile, layers, rules=rules, other={"own packages.toml": project, "secure-boot-key": signed})
     done = 0
@@ -224,6 +221,26 @@ def packages_of(
     decide: Decide | None = None,
 ) -> tuple[LocalPackage, Plan]:
     """The kernel of a profile, and the plan that brings all of its packages into an empty tree. UserError as `plan_image`."""
+    kernel = kernel_of(profile, repository)
+    packages = plan_packages(
+        profile,
+        (kernel.name,),
+        manifest,
+        channels,
+        repository,
+        cache=cache,
+        progress=progress,
+        lock=lock,
+        decide=decide,
+    )
+    if says_much(profile):
+        for fault in foreseen(profile, package_paths(packages, (repository.directory, cache / "packages"), cache)):
+            raise fault
+    return kernel, packages
+
+
+def kernel_of(profile: ImageProfile, repository: LocalRepository) -> LocalPackage:
+    """The package of a profile's kernel. UserError: it is not built."""
     name = profile.kernel if repository.find(profile.kernel) else f"linux-rastos-{profile.kernel}"
     kernel = repository.find(name)
     if kernel is None:
@@ -233,24 +250,39 @@ def packages_of(
             next_step=f"`rastos kernel build --profile {profile.kernel}`"
             + (f"; built: {', '.join(built)}" if built else ""),
         )
+    return kernel
+
+
+def plan_packages(
+    profile: ImageProfile,
+    kernel: tuple[str, ...],
+    manifest: Manifest,
+    channels: Sequence[Channel],
+    repository: LocalRepository,
+    *,
+    cache: Path,
+    progress: Progress,
+    lock: Lockfile | None = None,
+    decide: Decide | None = None,
+) -> Plan:
+    """What brings a profile's packages and `kernel` (none: it isn't there yet) into an empty tree. UserError: some are not there."""
     init = init_package(repository, cache)
-    own = (own_package(repository, cache, kind=_kind(manifest)),) if profile.rastos else ()
+    own = (own_package(repository, cache, kind=kind_of(manifest)),) if profile.rastos else ()
     nowhere = target_for(cache / "images" / "empty-root", cache, immutable=True)
     facts = Facts(host=profile.hostname, profile=profile.name, arch=nowhere.arch)
-    packages = plan_change(
+    return plan_change(
         nowhere,
         channels,
-        Change(install=tuple(dict.fromkeys((*profile.packages, name, init, *own)))),
+        Change(install=tuple(dict.fromkeys((*profile.packages, *kernel, init, *own)))),
         progress,
         manifest=manifest,
         declared=manifest.declared(profile.sets, facts),
         decide=decide,
         lock=lock,
     )
-    return kernel, packages
 
 
-def _kind(manifest: Manifest) -> str:
+def kind_of(manifest: Manifest) -> str:
     """What packages are called like: the kind of the manifest's channels, or the host's own."""
     kinds = {spec.kind for spec in manifest.channels.values()} - {"local"}
     return min(kinds) if kinds else "debian" if Path("/etc/debian_version").is_file() else "pacman"
@@ -262,7 +294,7 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
     What was made before and is still as it was comes from the cache. Raises BusyError while the output is in use.
     """
     require_root("create an image")
-    place = _cached(cache, plan.key, plan.profile.format)
+    place = cached_place(cache, plan.key, plan.profile.format)
     clock = Clock(progress)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
     with image_lock(plan.output, "creating the image"):
@@ -271,81 +303,15 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
         with locked(cache / "locks" / f"image-{plan.key[:16]}.lock", f"making {plan.output.name}", wait=SAME_SECONDS):
             # entered for a cached image too: it removes what a killed run left
             with working_directory(cache / "images", "create") as work:
-                cached = plan.use_cache and _from_cache(plan, place, clock)
+                cached = plan.use_cache and copy_kept(place, plan.output, clock)
                 if not cached:
                     _space(cache, plan)
                     made = make_image(plan, channels, cache, work, clock)
-                    _put(plan, made, place, clock)
+                    keep_image(made, place, plan.output, plan.manifest(), clock)
                     write_json(_last(cache, plan.profile), plan.inputs)
-            _forget_old(cache)
+            forget_old(cache)
     on_disk = plan.output.stat().st_blocks * 512
     return Image(plan.output, plan.profile.format, plan.layout.size, on_disk, plan.key, cached, tuple(clock.laps))
-
-
-def _put(plan: ImagePlan, made: Path, place: Path, clock: Clock) -> None:
-    """Copy a new image to its output; then keep it, with what it has to be held to when it is used again."""
-    extents = data_extents(made)
-    with clock.phase("copy to the output folder"), _new_output(plan.output) as output:
-        digest = _copied(made, output, extents)
-    record = place.with_suffix(".json")
-    record.unlink(missing_ok=True)  # it is about what was there before
-    os.replace(made, place)
-    write_json(record, {**plan.manifest(), "seconds": dict(clock.laps), "sha256": digest, "extents": extents})
-
-
-def _from_cache(plan: ImagePlan, place: Path, clock: Clock) -> bool:
-    """Copy the kept image to the output; False: there is none, or it is not what was kept."""
-    try:
-        record = read_json(place.with_suffix(".json"))
-        with clock.phase("copy to the output folder"), _new_output(plan.output) as output:
-            if _copied(place, output, record["extents"]) != record["sha256"]:
-                raise IntegrityError("the cached image is damaged", on=place, next_step="it is made again")
-    except (FileNotFoundError, KeyError, TypeError):
-        return False
-    except IntegrityError as error:
-        clock.progress.note(f"{error.what}: {error.on}; {error.next_step}", "warning")
-        return False
-    os.utime(place)
-    return True
-
-
-@contextmanager
-def _new_output(output: Path) -> Iterator[Path]:
-    """A file to write that takes the output's name, durably, once the block is left without an error."""
-    temporary = output.with_name(f".{output.name}.{secrets.token_hex(4)}.new")
-    try:
-        temporary.touch(exist_ok=False)
-        yield temporary
-        number = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-        rename_durable(temporary, output)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _copied(source: Path, target: Path, extents: Sequence[Sequence[int]]) -> str:
-    os.truncate(target, source.stat().st_size)
-    return copy_extents(source, target, extents)
-
-
-def _cached(cache: Path, key: str, kind: str) -> Path:
-    return cache / "images" / f"{key}.{kind}"
-
-
-def _last(cache: Path, profile: ImageProfile) -> Path:
-    return cache / "stages" / f"{digest_of(profile.name)[:16]}.last"
-
-
-def _forget_old(cache: Path) -> None:
-    """Keep the images used last: each costs what it has on disk."""
-    kept = [path for path in (cache / "images").iterdir() if path.suffix in (".qcow2", ".raw")]
-    for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_IMAGES:]:
-        path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _space(cache: Path, plan: ImagePlan) -> None:
@@ -358,3 +324,7 @@ def _space(cache: Path, plan: ImagePlan) -> None:
             on=cache,
             next_step="free space, or set RASTOS_CACHE to a larger disk",
         )
+
+
+def _last(cache: Path, profile: ImageProfile) -> Path:
+    return cache / "stages" / f"{digest_of(profile.name)[:16]}.last"

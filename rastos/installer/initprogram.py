@@ -1,7 +1,8 @@
 """What starts a deployment and tells whether it came up: compiled once, delivered as a package.
 
 `init` mounts the deployment's /etc and state before systemd; `initramfs` goes into the initramfs of modular kernels and mounts
-the root; `health` and its units record each boot, check it, and decide whether the boot loader's counter may be cleared.
+the root; `grow` gives the root the space of a disk that has grown; `health` and its units record each boot, check it, and
+decide whether the boot loader's counter may be cleared.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from rastos.host import copy_file, digest_of, run, working_directory
 from rastos.package import LocalRepository, PackageMetadata, write_package
 
 FOLDER = Path(__file__).with_name("init")
-SOURCES = {name: FOLDER / f"rastos-{name}.c" for name in ("init", "initramfs")}
+SOURCES = {name: FOLDER / f"rastos-{name}.c" for name in ("init", "initramfs", "grow")}
 UNITS = "usr/lib/systemd/system"
 # where a file lies in the system, and its mode
 FILES = {
@@ -24,12 +25,13 @@ FILES = {
 # started without being enabled: what a deployment is worth must not hang on its /etc
 WANTED = {
     "sysinit.target.wants": "rastos-boot-record.service",
+    "local-fs.target.wants": "rastos-grow.service",
     "multi-user.target.wants": "rastos-health.service",
     "boot-complete.target.requires": "rastos-health.service",
     "timers.target.wants": "rastos-boot-deadline.timer",
 }
 NAME = "rastos-init"
-SERIES = 5  # raised with every change of the source, so that a later program has a larger version
+SERIES = 6  # raised with every change of the source, so that a later program has a larger version
 FLAGS = ("-Os", "-static", "-Wall", "-Wl,--build-id=none", "-s")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,7 +24,10 @@ from rastos.progress import Progress
 from rastos.snapshot import Esp, LayeredTree, MtoolsEsp, Store, create_session, deploy, plan_deploy, release_space
 
 from .bootloader import install_bootloader
+from .clock import Clock
 from .filesystem import make_esp, make_root, renew_root
+from .formats.table import find_format
+from .formats.writing import write_format
 from .machine_project import write_project
 from .open import MANIFEST, OPTIONS
 from .partition import write_layout
@@ -37,22 +39,6 @@ if TYPE_CHECKING:
 
 ROOM = 512 << 20  # what a file system of packages has beside twice their size
 NAME = 24  # characters of a key that name a stage inside the btrfs
-
-
-class Clock:
-    """Phases as progress steps, and their durations."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.laps: list[tuple[str, float]] = []
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Run a block as a named phase."""
-        started = time.monotonic()
-        with self.progress.step(name[0].upper() + name[1:]):
-            yield
-        self.laps.append((name, round(time.monotonic() - started, 3)))
 
 
 def make_image(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path, clock: Clock) -> Path:
@@ -78,14 +64,15 @@ def make_image(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: 
                 esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
                 first_system(plan, esp, top, layered.tree, clock)
                 release_space(top)
-        with clock.phase(f"write {plan.profile.format}"):
-            result = work / f"disk.{plan.profile.format}"
-            if plan.profile.format == "qcow2":
-                run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", disk, result], what="write the qcow2")
-            else:
+        kind = find_format(plan.profile.format)
+        result = work / f"image{kind.suffix}"
+        with clock.phase(f"write {kind.name}"):
+            if kind.name == "raw":
                 with open(result, "xb") as stream:
                     os.truncate(stream.fileno(), layout.size)
                 copy_extents(disk, result, data_extents(disk))
+            else:
+                write_format(disk, "raw", result, kind, progress=clock.progress, compression=plan.profile.compress)
     return result
 
 

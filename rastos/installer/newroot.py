@@ -28,7 +28,7 @@ from rastos.snapshot import Snapshot, Store, create_session
 from .image import image_layers, packages_of
 from .open import MANIFEST
 from .partition import Partition
-from .profiles import ImageProfile
+from .profile import ImageProfile
 from .system import configure_system
 
 

@@ -48,7 +48,9 @@ def image_format(path: Path) -> str:
     name = str(json.loads(done.stdout)["format"])
     if name not in ("raw", "qcow2"):
         raise UserError(
-            f"images of format {name} can't be changed", on=path, next_step="convert it: qemu-img convert -O qcow2"
+            f"images of format {name} can't be opened as they are",
+            on=path,
+            next_step=f"convert it: `rastos image convert {path} {path.with_suffix('.qcow2').name}`",
         )
     return name
 
@@ -66,8 +68,8 @@ def image_lock(path: Path, purpose: str, *, shared: bool = False) -> Iterator[No
 
 
 @contextmanager
-def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImage]:
-    """Open an image for the length of the block.
+def open_image(path: Path, *, writable: bool, purpose: str, lock: bool = True) -> Iterator[OpenImage]:
+    """Open an image for the length of the block; `lock` False: the caller holds its lock.
 
     raw: loop device at the partition's offset. qcow2: qemu-storage-daemon shows it as a file by FUSE, loop on that.
     Raises UserError (not an image of ours), BusyError (in use), IntegrityError (damaged), HostError (not root).
@@ -78,7 +80,8 @@ def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImag
         raise missing_image(path)
     with ExitStack() as stack:
         # ours first: it names who has the image, QEMU's own lock can't
-        stack.enter_context(image_lock(path, purpose, shared=not writable))
+        if lock:
+            stack.enter_context(image_lock(path, purpose, shared=not writable))
         kind = image_format(path)
         if writable:
             check_unused(path)
@@ -90,6 +93,18 @@ def open_image(path: Path, *, writable: bool, purpose: str) -> Iterator[OpenImag
         (place / "top").mkdir()
         top = stack.enter_context(_mounted_top(device, place / "top", OPTIONS, path, read_only=not writable))
         yield OpenImage(path, kind, disk, top, MtoolsEsp(disk, esp.start, esp.size), partitions)
+
+
+@contextmanager
+def disk_view(path: Path, *, writable: bool) -> Iterator[Path]:
+    """An image as a raw disk, for what is outside its file systems; the caller holds the image's lock. Errors as `open_image`."""
+    kind = image_format(path)
+    with ExitStack() as stack:
+        if kind == "raw":
+            yield path
+        else:
+            place = stack.enter_context(in_memory("disk"))
+            yield stack.enter_context(_exported(path, place, writable=writable))
 
 
 @contextmanager

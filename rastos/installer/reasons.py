@@ -14,12 +14,12 @@ from rastos.errors import IntegrityError
 from rastos.host import digest_of, read_json
 from rastos.package import Layer
 
-from .profiles import ImageProfile
+from .profile import ImageProfile
 
 NAMED = 3  # changes that are named; of the others, how many
 # what decides the packages is told with the packages
 _ELSEWHERE = ("name", "path", "description", "sets", "packages", "kernel")
-_DISK = ("size", "esp", "format", "disk")
+_DISK = ("size", "esp", "format", "compress", "disk")
 
 
 @dataclass(frozen=True, slots=True)

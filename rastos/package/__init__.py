@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .ownership import Owner, files, owners
     from .package_cache import Cleaning, clean, plan_cleaning
     from .plan import Change, Plan, PlannedPackage, shown_version
+    from .planned_paths import PackagePaths, package_paths
     from .planning import Decide, load_indexes, plan_change
     from .policy import ManifestHook, TransactionPolicy, policy_of
     from .queries import InstalledPackage, PackageInfo, info, installed, search
@@ -171,6 +172,10 @@ _HOMES = {
         "clean",
         "plan_cleaning",
     ),
+    "planned_paths": (
+        "PackagePaths",
+        "package_paths",
+    ),
     "plan": (
         "Change",
         "Plan",
@@ -275,6 +280,7 @@ __all__ = [
     "PackageChange",
     "PackageInfo",
     "PackageMetadata",
+    "PackagePaths",
     "PackageRecord",
     "PackageSet",
     "PacmanChannel",
@@ -329,6 +335,7 @@ __all__ = [
     "open_channels",
     "open_decompressed",
     "owners",
+    "package_paths",
     "package_record",
     "plan_change",
     "plan_cleaning",

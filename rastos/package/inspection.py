@@ -62,7 +62,7 @@ def inspect_packages(
 
     found: dict[str, Inspection] = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
-        seen = pool.map(lambda item: _remembered(item, memory, policy.max_unpacked), candidates)
+        seen = pool.map(lambda item: remembered(item, memory, policy.max_unpacked), candidates)
         try:
             for candidate, inspection in zip(candidates, seen, strict=True):
                 _same(candidate, inspection)
@@ -216,7 +216,8 @@ def _privileges(found: Iterable[Inspection], policy: TransactionPolicy) -> None:
 # what was seen before
 
 
-def _remembered(candidate: Candidate, memory: Path, ratio: float) -> Inspection:
+def remembered(candidate: Candidate, memory: Path, ratio: float) -> Inspection:
+    """`inspect_package`, or what it found when the same file was here before. IntegrityError as there."""
     from rastos.host import sha256_file
 
     digest = candidate.digest if _DIGEST.fullmatch(candidate.digest) else sha256_file(candidate.path)
@@ -269,4 +270,4 @@ def _texts(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
-__all__ = ["Candidate", "Inspection", "inspect_package", "inspect_packages"]
+__all__ = ["Candidate", "Inspection", "inspect_package", "inspect_packages", "remembered"]

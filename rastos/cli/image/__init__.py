@@ -8,9 +8,17 @@ from rastos.cli.lazy import LazyGroup
 
 # command: (module, attribute, one line of help); in the order in which they are used
 COMMANDS = {
+    "profiles": ("profiles", "profiles_command", "List the image profiles."),
+    "show": ("profiles", "show", "What an image profile comes to after inheritance."),
+    "init": ("init", "init", "Ask what a machine is to be, and write its profile."),
+    "check": ("check", "check", "Check image profiles without building."),
     "create": ("create", "create", "Create a disk image from an image profile, a manifest and a kernel."),
     "inspect": ("inspect", "inspect", "Partitions, snapshots, deployments, boot entries and sizes of an image."),
+    "convert": ("convert", "convert", "Write an image in another format: vmdk, vdi, vhdx, vhd, tar, OCI."),
+    "resize": ("resize", "resize", "Make an image's disk and root larger or smaller."),
+    "compact": ("compact", "compact", "Give back an image's unused blocks and pack the file anew."),
     "boot": ("boot", "boot", "Run an image in QEMU: the console, a root shell by SSH, or one command."),
+    "vm": ("vm", "vm", "Machines that run: list, stop, console, screenshot, monitor, commands."),
     "test": ("test", "test", "Boot a throw-away overlay and check it."),
 }
 

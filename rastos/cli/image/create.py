@@ -9,6 +9,8 @@ import click
 
 from rastos.cli import render
 from rastos.cli.app import Application
+from rastos.cli.image.credentials import password_hash, public_key
+from rastos.cli.image.packing import compression_option
 from rastos.cli.options import dry_run_option, json_option, secure_boot_options, secure_boot_pair
 from rastos.cli.package.asking import asked
 
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
     "--uki", is_flag=True, help="Boot by unified kernel images: kernel, initramfs, command line in one EFI program."
 )
 @secure_boot_options
-@click.option("--format", "kind", type=click.Choice(["qcow2", "raw"]), help="Instead of the profile's.")
+@click.option(
+    "--format", "kind", metavar="FORMAT", help="Instead of the profile's: qcow2, raw, vmdk, vdi, vhdx, vhd, tar, oci."
+)
+@compression_option
 @click.option("--size", metavar="SIZE", help="Size of the disk, such as 4G.")
 @click.option("--hostname", metavar="NAME", help="Instead of the profile's.")
 @click.option("--root-password", metavar="TEXT", help="Root's password; '-' asks for it. Without one root is locked.")
@@ -67,6 +72,7 @@ def create(
     secure_boot_key: Path | None,
     secure_boot_cert: Path | None,
     kind: str | None,
+    compression: str,
     size: str | None,
     hostname: str | None,
     root_password: str | None,
@@ -89,24 +95,36 @@ def create(
     from rastos.cli.kernel.distro import distro_package
     from rastos.errors import UserError
     from rastos.host import require_root
-    from rastos.installer import create_image, load_image_profile, parse_size, plan_image
+    from rastos.installer import (
+        check_compression,
+        create_image,
+        find_format,
+        load_image_profile,
+        parse_size,
+        plan_image,
+    )
     from rastos.kernel import distro_request
     from rastos.package import LocalRepository, load_manifest
 
     if not dry_run:
         require_root("create an image")
     chosen: ImageProfile = load_image_profile(profile, app.config.profile_folders)
+    wanted = find_format(kind or chosen.format)
+    # what the profile says of compression is for the profile's format
+    packed = compression or (chosen.compress if wanted.name == chosen.format else "")
+    check_compression(wanted, packed)
     chosen = replace(
         chosen,
         kernel=kernel or chosen.kernel,
         uki=uki or chosen.uki,
-        format=kind or chosen.format,
+        format=wanted.name,
+        compress=packed,
         hostname=hostname or chosen.hostname,
         size=parse_size(size, what="--size") if size else chosen.size,
-        root_password=_hashed(root_password) if root_password else chosen.root_password,
-        ssh_keys=(*chosen.ssh_keys, *(_public_key(path) for path in keys)),
+        root_password=password_hash(root_password, "Root password") if root_password else chosen.root_password,
+        ssh_keys=(*chosen.ssh_keys, *(public_key(path) for path in keys)),
     )
-    target = (output or app.config.output / f"{chosen.name}.{chosen.format}").absolute()
+    target = (output or app.config.output / f"{chosen.name}{wanted.suffix}").absolute()
     manifest = load_manifest(packages or app.config.manifest)
     repository = LocalRepository(app.config.repository)
     lock, channels = _sources(app, chosen, manifest, repository, locked=locked, bundle=bundle, keyring=keyring)
@@ -191,25 +209,5 @@ def _show_plan(app: Application, plan: ImagePlan) -> None:
 def _show_made(app: Application, made: Image) -> None:
     how = "from the cache" if made.cached else "created"
     app.out.print(f"{made.path}: {how}, {render.size(made.bytes_on_disk)} on disk")
-    app.out.say(f"next: rastos image test --image {made.path}")
-
-
-def _hashed(password: str) -> str:
-    from rastos.host import run
-
-    text = (
-        click.prompt("Root password", hide_input=True, confirmation_prompt=True, err=True)
-        if password == "-"
-        else password
-    )
-    return run(["openssl", "passwd", "-6", "-stdin"], stdin=text, what="hash the password").stdout.strip()
-
-
-def _public_key(path: Path) -> str:
-    from rastos.errors import UserError
-    from rastos.installer import is_public_key
-
-    text = path.read_text(encoding="utf-8", errors="replace").strip()
-    if not is_public_key(text):
-        raise UserError("this is not a public SSH key", on=path, next_step="name the .pub file")
-    return text
+    if made.format in ("qcow2", "raw"):
+        app.out.say(f"next: rastos image test --image {made.path}")

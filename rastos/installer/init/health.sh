@@ -53,7 +53,9 @@ plain() { # names without anything that could break a line of JSON
 
 check() {
 	failed=
-	for unit in $(systemctl list-units --failed --plain --no-legend 2>/dev/null | cut -d ' ' -f 1 | plain); do
+	# a first-boot step that failed is not run again: neither another boot nor the deployment before would mend it
+	for unit in $(systemctl list-units --failed --plain --no-legend 2>/dev/null | cut -d ' ' -f 1 |
+		grep -vx rastos-first-boot.service | plain); do
 		failed="$failed unit:$unit"
 	done
 	if [ "$DEFAULT_ROUTE" = yes ] && [ -z "$(ip -4 route show default; ip -6 route show default)" ]; then

@@ -22,18 +22,22 @@ IDENTITY = "cat /etc/machine-id; cat /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/nu
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at: by which way booted, whether it holds, what was seen."""
+    """One thing looked at: by which way booted, whether it holds, what was seen; of several machines, which."""
 
     name: str
     way: str
     passed: bool
     detail: str
     seconds: float
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TestReport:
-    """All checks of an image; `boots` are seconds from power-on to a running system, by way."""
+    """All checks of an image, or of a file of checks; `boots` are seconds from power-on to a running system, by way or machine.
+
+    `logs` are files kept because a check failed, `evidence` the folder they are in where there is one.
+    """
 
     __test__ = False  # not a test class, whatever its name says to pytest
 
@@ -41,6 +45,7 @@ class TestReport:
     checks: tuple[Check, ...]
     boots: tuple[tuple[str, float], ...]
     logs: tuple[Path, ...]
+    evidence: Path | None = None
 
     @property
     def passed(self) -> bool:

@@ -24,14 +24,15 @@ LEAVE = b"\x1d"  # Ctrl-]
 
 
 class Console:
-    """Reads the log QEMU writes."""
+    """Reads the log QEMU writes; `skipped` bytes of it belong to an earlier start."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, skipped: int = 0) -> None:
         self.log = log
+        self.skipped = skipped
 
     def text(self) -> str:
         """Everything said so far, without control sequences."""
-        raw = self.log.read_bytes().decode("utf-8", "replace") if self.log.exists() else ""
+        raw = self.log.read_bytes()[self.skipped :].decode("utf-8", "replace") if self.log.exists() else ""
         return ESCAPE.sub("", raw).replace("\r", "")
 
     def tail(self, lines: int = 15) -> str:

@@ -99,6 +99,18 @@ class Agent:
                 raise ExternalError(f"the guest wrote {done['count']} bytes of {len(piece)}", on=path)
         self.request("guest-file-close", ANSWER_SECONDS, handle=handle)
 
+    def get(self, path: str) -> bytes:
+        """Read a file in the guest."""
+        handle = self.request("guest-file-open", ANSWER_SECONDS, path=path, mode="r")
+        data = bytearray()
+        while True:
+            piece = self.request("guest-file-read", ANSWER_SECONDS, handle=handle, count=PIECE)
+            data += base64.b64decode(piece["buf-b64"])
+            if piece["eof"]:
+                break
+        self.request("guest-file-close", ANSWER_SECONDS, handle=handle)
+        return bytes(data)
+
     def clock(self) -> tuple[float, float]:
         """The guest's clock (seconds since 1970), and the host's monotonic clock when it was read."""
         self.request("guest-ping", ANSWER_SECONDS)  # the first request may have to connect

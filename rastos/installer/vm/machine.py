@@ -1,194 +1,45 @@
-"""A machine and the words for what is done with it; as a context manager it always ends, and leaves nothing."""
+"""Starting machines: QEMU as a child that always ends with its block, an image booted on a throw-away overlay."""
 
 from __future__ import annotations
 
 import shutil
-import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from rastos.errors import ExternalError
 from rastos.host import Popen, run, spawn, working_directory
 
-from .console import Console
-from .guest import Agent, Answer
-from .monitor import Monitor
+from .driver import Machine as Machine
+from .ending import GuestCrashed as GuestCrashed
+from .fitting import fitted
+from .fitting import free_port as free_port
+from .hardware import Hardware
 from .qemu import MachineSpec, argv, find_firmware
+from .tpm import emulated_tpm
 
 # an emulated timer comes late on a busy host, and the kernel panics: "IO-APIC + timer doesn't work"
 EMULATED = "no_timer_check"
-
-
-class GuestCrashed(ExternalError):
-    """The guest's kernel or init gave up; the tail holds its words."""
-
-
-class Machine:
-    """A running machine."""
-
-    def __init__(self, spec: MachineSpec, process: Popen[bytes]) -> None:
-        self.spec = spec
-        self.process = process
-        self.console = Console(spec.console_log)
-        self.agent = Agent(spec.agent)
-        self.monitor = Monitor(spec.monitor, alive=lambda: process.poll() is None)
-        self.started = time.monotonic()
-
-    # waiting
-
-    def _wait(
-        self, what: str, timeout: float, ready: Callable[[], bool], saw: Callable[[], str] = str, pause: float = 0.1
-    ) -> None:
-        """Wait for a condition; ends at once when QEMU or the guest dies, and says what was seen when time is up."""
-        deadline = time.monotonic() + timeout
-        while not ready():
-            self._still_there(what)
-            if time.monotonic() > deadline:
-                seen = saw() or "nothing"
-                raise ExternalError(
-                    f"{what}: not within {timeout:g} s",
-                    next_step=f"last seen: {seen.splitlines()[-1][:160]}",
-                    tail=self.console.tail(),
-                )
-            time.sleep(pause)
-
-    def _still_there(self, what: str) -> None:
-        crash = self.console.crash()
-        event = self.monitor.seen("GUEST_PANICKED", "WATCHDOG")
-        if crash or event:
-            time.sleep(0.3)  # the rest of its words
-            name = event[0] if event else "crash"
-            text = self.console.crash() or self.console.tail()
-            raise GuestCrashed(
-                f"the guest crashed ({name}) while waiting: {what}", next_step="read its words below", tail=text
-            )
-        if self.process.poll() is not None:
-            raise ExternalError(
-                f"QEMU ended (status {self.process.returncode}) while waiting: {what}",
-                next_step="read the console below",
-                status=self.process.returncode,
-                tail=(self.spec.runtime / "qemu.log").read_text(errors="replace")[-2000:] or self.console.tail(),
-            )
-
-    def wait_agent(self, timeout: float = 180.0) -> None:
-        """Wait until the guest agent answers."""
-        self._wait("the guest agent answers", timeout, self.agent.ping, self.console.tail)
-
-    def wait_console(self, text: str, timeout: float = 60.0, pause: float = 0.1) -> None:
-        """Wait until the console said something; looks every `pause` seconds."""
-        self._wait(f"the console says '{text}'", timeout, lambda: text in self.console.text(), self.console.tail, pause)
-
-    # doing
-
-    def execute(self, command: str, timeout: float = 60.0) -> Answer:
-        """Run a shell command in the guest."""
-        try:
-            return self.agent.execute(["/bin/sh", "-c", command], timeout)
-        except ExternalError:
-            time.sleep(0.2)  # the socket ends before the process
-            self._still_there(f"a command ends: {command[:80]}")  # why the agent is silent, if that is known
-            raise
-
-    def succeed(self, command: str, timeout: float = 60.0) -> str:
-        """Run a shell command that must succeed; its output."""
-        answer = self.execute(command, timeout)
-        if answer.status != 0:
-            raise ExternalError(
-                f"in the guest, a command ended with status {answer.status}", on=command, tail=answer.text
-            )
-        return answer.stdout
-
-    def put(self, path: str, data: bytes) -> None:
-        """Write a file in the guest."""
-        self.agent.put(path, data)
-
-    def fails(self, command: str, timeout: float = 60.0) -> Answer:
-        """Run a shell command that must fail."""
-        answer = self.execute(command, timeout)
-        if answer.status == 0:
-            raise ExternalError("in the guest, a command succeeded that must fail", on=command, tail=answer.text)
-        return answer
-
-    def reboot(self, timeout: float = 180.0) -> None:
-        """Reboot cleanly and wait until the agent answers in the new boot."""
-        before = self.succeed("cat /proc/sys/kernel/random/boot_id")
-        try:
-            self.agent.request("guest-shutdown", timeout=3.0, mode="reboot")
-        except ExternalError:
-            pass  # this command answers only when it fails
-        self.agent.close()
-
-        def again() -> bool:
-            if not self.agent.ping():
-                return False
-            try:
-                return self.execute("cat /proc/sys/kernel/random/boot_id", 10).stdout != before
-            except ExternalError:
-                self.agent.close()
-                return False
-
-        self._wait("the guest is back after its reboot", timeout, again, self.console.tail)
-
-    def gone(self) -> bool:
-        """Whether nothing more will come: QEMU ended, or stopped at a panic."""
-        return self.process.poll() is not None or self.monitor.seen("GUEST_PANICKED", "WATCHDOG") is not None
-
-    def crash(self) -> None:
-        """Pull the plug."""
-        self.monitor.execute("quit")
-        self.process.wait(10)
-
-    def power_off(self, timeout: float = 60.0) -> None:
-        """Shut down cleanly and wait for QEMU's end. Raises ExternalError when it doesn't come, or comes otherwise."""
-        try:
-            self.agent.request("guest-shutdown", timeout=3.0, mode="powerdown")
-        except ExternalError:
-            pass
-        self.agent.close()
-        deadline = time.monotonic() + timeout
-        while self.process.poll() is None:
-            if time.monotonic() > deadline:
-                raise ExternalError(f"the guest did not power off in {timeout:g} s", tail=self.console.tail())
-            if self.monitor.seen("GUEST_PANICKED", "WATCHDOG"):
-                self._still_there("the guest powers off")
-            time.sleep(0.05)
-        if self.process.returncode != 0:
-            raise ExternalError(
-                f"QEMU ended with status {self.process.returncode} instead of a power-off",
-                status=self.process.returncode,
-                tail=self.console.tail(),
-            )
-
-    def close(self) -> None:
-        """End whatever is still there."""
-        self.agent.close()
-        self.monitor.close()
+WAYS_TO_BOOT = ("uefi", "direct", "bios")
 
 
 @contextmanager
 def started(spec: MachineSpec) -> Iterator[Machine]:
     """Start QEMU; at the block's end it is gone, cleanly if it was powered off before."""
-    log = spec.runtime / "qemu.log"
-    with log.open("wb") as words, spawn(argv(spec), stdout=words, stderr=words, death_signal=9) as process:
-        try:
-            machine = Machine(spec, process)
-        except ExternalError as error:
-            text = log.read_text(errors="replace").strip()
-            raise ExternalError("QEMU did not start", on=spec.disk or "", tail=text or str(error)) from error
+    with ExitStack() as stack:
+        words = stack.enter_context((spec.runtime / "qemu.log").open("ab"))
+
+        def launch() -> Popen[bytes]:
+            if spec.fitted.tpm:
+                stack.enter_context(emulated_tpm(spec.fitted.tpm, spec.runtime))
+            env = dict(spec.fitted.environment)
+            return stack.enter_context(spawn(argv(spec), stdout=words, stderr=words, env=env, death_signal=9))
+
+        machine = Machine(spec, launch(), launch=launch)
         try:
             yield machine
         finally:
             machine.close()
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def direct_files(image: Path, folder: Path) -> tuple[Path, Path | None, str]:
@@ -223,11 +74,13 @@ def booted(
     cpus: int | None = None,
     ssh_key: str = "",
     keep_log: Path | None = None,
+    hardware: Hardware | None = None,
     change: Callable[[MachineSpec], MachineSpec] | None = None,
 ) -> Iterator[Machine]:
-    """Boot an image, by `way` uefi or direct, on a throw-away overlay unless `persist`; `cpus` None: what suits it.
+    """Boot an image, by `way` uefi, direct or bios, on a throw-away overlay unless `persist`; `cpus` None: what suits it.
 
-    `change` has the last word about the machine.
+    Call it in a thread that lives as long as the machine: QEMU is told to die with the thread that started it
+    (PR_SET_PDEATHSIG(2const)). `change` has the last word about the machine.
     """
     from ..open import image_format, image_lock, missing_image
     from .accelerator import probe_accelerator
@@ -268,6 +121,7 @@ def booted(
             code, variables = find_firmware()
             shutil.copyfile(variables, place / "variables.fd")
             spec = replace(spec, firmware=(code, place / "variables.fd"))
+        spec = replace(spec, fitted=stack.enter_context(fitted(hardware or Hardware(), spec, cache=cache)))
         spec = change(spec) if change else spec
         try:
             yield stack.enter_context(started(spec))

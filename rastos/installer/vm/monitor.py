@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,18 +64,24 @@ class Monitor:
 
     def execute(self, command: str, timeout: float = 10.0, **arguments: Any) -> Any:
         """One QMP command. Raises ExternalError when QEMU refuses, is gone or is silent."""
+        return self.request(command, arguments, timeout)
+
+    def request(self, command: str, arguments: Mapping[str, Any], timeout: float = 10.0) -> Any:
+        """The same with arguments of any name."""
         try:
-            return self._call(self._client.execute(command, arguments or None), timeout)
+            return self._call(self._client.execute(command, dict(arguments) or None), timeout)
         except QMPError as error:
             raise ExternalError(f"QEMU refused {command}: {error}") from error
 
-    def seen(self, *names: str) -> tuple[str, dict[str, Any]] | None:
-        """The first of these events that came, if one did."""
+    def seen(self, *names: str, after: int = 0) -> tuple[str, dict[str, Any]] | None:
+        """The first of these events that came, if one did; `after` leaves out so many of the oldest."""
         with self._arrived:
-            return next((event for event in self.events if event[0] in names), None)
+            return next((event for event in self.events[after:] if event[0] in names), None)
 
     def close(self) -> None:
-        """Disconnect and end the thread."""
+        """Disconnect and end the thread; a second time does nothing."""
+        if self._loop.is_closed():
+            return
         try:
             self._call(self._leave(), 5.0)
         except (QMPError, ExternalError, OSError, EOFError):

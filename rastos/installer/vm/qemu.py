@@ -7,6 +7,8 @@ from pathlib import Path
 
 from rastos.errors import HostError
 
+from .hardware import Fitted, Forward, comma, hardware_words, hostfwd
+
 FIRMWARE = (
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
@@ -24,7 +26,7 @@ class MachineSpec:
     `runtime` is the folder of its logs and (unless `sockets` names a shorter path) its sockets; `keep` says that what is
     written to the disk has to survive the host; `ssh_port` a port of 127.0.0.1, 0 for no network;
     `ssh_key` a public key root gets through a systemd credential (systemd.system-credentials(7)). `gdb` is the port of
-    127.0.0.1 a debugger connects to, 0 for a socket, None for none; `stopped` waits for it before the first instruction.
+    127.0.0.1 a debugger connects to, 0 for a socket, None for none; `stopped` waits for it before the first instruction. `fitted` is what it has besides.
     """
 
     runtime: Path
@@ -44,6 +46,7 @@ class MachineSpec:
     sockets: Path | None = None
     gdb: int | None = None
     stopped: bool = False
+    fitted: Fitted = Fitted()
 
     @property
     def monitor(self) -> Path:
@@ -84,15 +87,16 @@ def find_firmware() -> tuple[Path, Path]:
 def argv(spec: MachineSpec) -> list[str]:
     """The command line."""
     words = ["qemu-system-x86_64", "-machine", "q35", "-accel", spec.accel, "-cpu", spec.cpu]
-    words += ["-m", str(spec.memory), "-smp", str(spec.cpus), "-display", "none", "-nodefaults", "-no-user-config"]
-    words += ["-qmp", f"unix:{_comma(spec.monitor)},server=on,wait=off"]
-    log = _comma(spec.console_log)
-    words += ["-chardev", f"socket,id=console,path={_comma(spec.console)},server=on,wait=off,logfile={log}"]
+    words += ["-m", str(spec.memory), "-smp", str(spec.cpus), "-nodefaults", "-no-user-config"]
+    words += ["-display", spec.fitted.display]
+    words += ["-qmp", f"unix:{comma(spec.monitor)},server=on,wait=off"]
+    log = comma(spec.console_log)
+    words += ["-chardev", f"socket,id=console,path={comma(spec.console)},server=on,wait=off,logfile={log},logappend=on"]
     words += ["-serial", "chardev:console"]
     if spec.firmware:
         code, variables = spec.firmware
-        words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_comma(code)}"]
-        words += ["-drive", f"if=pflash,unit=1,format=raw,file={_comma(variables)}"]
+        words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={comma(code)}"]
+        words += ["-drive", f"if=pflash,unit=1,format=raw,file={comma(variables)}"]
     if spec.kernel:
         words += ["-kernel", str(spec.kernel), "-append", spec.cmdline]
         if spec.initrd:
@@ -102,27 +106,22 @@ def argv(spec: MachineSpec) -> list[str]:
         cache = "writeback" if spec.keep else "unsafe"
         words += [
             "-drive",
-            f"if=none,id=disk,format={spec.disk_format},file={_comma(spec.disk)},discard=unmap,cache={cache}",
+            f"if=none,id=disk,format={spec.disk_format},file={comma(spec.disk)},discard=unmap,cache={cache}",
         ]
         # with -kernel QEMU itself takes boot index 0
         words += ["-device", "virtio-blk-pci,drive=disk" + ("" if spec.kernel else ",bootindex=0")]
     if spec.ssh_port:
-        words += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{spec.ssh_port}-:22"]
+        words += ["-netdev", "user,id=net" + hostfwd((Forward(spec.ssh_port, 22), *spec.fitted.forwards))]
         words += ["-device", "virtio-net-pci,netdev=net,romfile="]
-    words += ["-device", "virtio-serial-pci"]
-    words += ["-chardev", f"socket,id=agent,path={_comma(spec.agent)},server=on,wait=off"]
+    words += [*hardware_words(spec.fitted), "-device", "virtio-serial-pci"]
+    words += ["-chardev", f"socket,id=agent,path={comma(spec.agent)},server=on,wait=off"]
     words += ["-device", f"virtserialport,chardev=agent,name={AGENT}", "-device", "virtio-rng-pci"]
     words += ["-device", "pvpanic-pci", "-device", "i6300esb", "-action", "panic=pause,watchdog=pause"]
     if spec.ssh_key:
-        words += ["-fw_cfg", f"name={KEY_CREDENTIAL},string={_comma(spec.ssh_key)}"]
+        words += ["-fw_cfg", f"name={KEY_CREDENTIAL},string={comma(spec.ssh_key)}"]
     if spec.gdb is not None:
-        where = f"host=127.0.0.1,port={spec.gdb}" if spec.gdb else f"path={_comma(spec.gdb_address)}"
+        where = f"host=127.0.0.1,port={spec.gdb}" if spec.gdb else f"path={comma(spec.gdb_address)}"
         words += ["-chardev", f"socket,id=gdb,{where},server=on,wait=off", "-gdb", "chardev:gdb"]
     if spec.stopped:
         words.append("-S")
     return words
-
-
-def _comma(value: object) -> str:
-    """QEMU's option syntax: a comma in a value is doubled."""
-    return str(value).replace(",", ",,")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -57,11 +58,19 @@ class Imported:
 
 
 def export_oci(
-    store: Store, number: int, target: Path, progress: Progress, *, name: str = "", compression: str = "zstd"
+    store: Store,
+    number: int,
+    target: Path,
+    progress: Progress,
+    *,
+    name: str = "",
+    compression: str = "zstd",
+    as_of: int | None = None,
 ) -> Exported:
     """Write a snapshot as an OCI image layout to a folder that is not there yet. UserError: it is there.
 
-    `compression` of its layer: zstd, or gzip for programs that are older than image-spec 1.1.
+    `compression` of its layer: zstd, or gzip for programs that are older than image-spec 1.1. `as_of`: seconds since 1970
+    that no time in it is later than; the snapshot's own record is left out then, so that the same tree gives the same image.
     """
     snapshot = store.snapshot(number)
     require_unchanged(store, number)
@@ -74,22 +83,22 @@ def export_oci(
         image = folder / "image"
         image.mkdir()
         with layer_writer(image, layer, compression) as stream:
-            paths = write_tree(store.tree(number), cast("IO[bytes]", stream), step)
+            paths = write_tree(store.tree(number), cast("IO[bytes]", stream), step, as_of=as_of)
         faults.reached("export.written")
         digest = finish_layout(
             image,
             layer,
-            created=snapshot.created,
+            created=snapshot.created if as_of is None else datetime.fromtimestamp(as_of, UTC).isoformat(),
             name=name or _reference(snapshot),
-            annotations=_annotations(snapshot),
+            annotations=_annotations(snapshot) if as_of is None else {},
         )
         rename_durable(image, target)
         step.outcome = f"{paths} paths, {layer['size'] / 1e6:.1f} MB"
     return Exported(number, target, digest, paths)
 
 
-def export_tar(store: Store, number: int, target: Path, progress: Progress) -> Exported:
-    """Write a snapshot as a tar archive; compressed as the file's name says: .zst, .gz, or not."""
+def export_tar(store: Store, number: int, target: Path, progress: Progress, *, as_of: int | None = None) -> Exported:
+    """Write a snapshot as a tar archive; compressed as the file's name says: .zst, .gz, or not. `as_of`: as for export_oci."""
     require_unchanged(store, number)
     _free(target)
     with (
@@ -99,7 +108,7 @@ def export_tar(store: Store, number: int, target: Path, progress: Progress) -> E
         with open(folder / "archive", "xb") as file:
             written = HashingWriter(file)
             with _compressed(target.suffix, cast("IO[bytes]", written)) as stream:
-                paths = write_tree(store.tree(number), stream, step)
+                paths = write_tree(store.tree(number), stream, step, as_of=as_of)
             file.flush()
             os.fsync(file.fileno())
         faults.reached("export.written")

@@ -18,8 +18,8 @@ from rastos.progress import Step
 XATTR = "SCHILY.xattr."  # star(1)'s key, which GNU tar, libarchive and the OCI tools read and write too
 
 
-def write_tree(root: Path, target: IO[bytes], step: Step) -> int:
-    """Write every path of a tree; the number of paths. Sockets are left out."""
+def write_tree(root: Path, target: IO[bytes], step: Step, *, as_of: int | None = None) -> int:
+    """Write every path of a tree; the number of paths. Sockets are left out. No time is later than `as_of` (seconds since 1970)."""
     count, size = 0, 0
     first: dict[tuple[int, int], str] = {}
     with tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 18) as tar:
@@ -27,6 +27,8 @@ def write_tree(root: Path, target: IO[bytes], step: Step) -> int:
             member = _member(os.path.join(os.fsencode(root), path), os.fsdecode(path), status)
             if member is None:
                 continue
+            if as_of is not None:
+                member.mtime = min(member.mtime, as_of)
             key = (status.st_dev, status.st_ino)
             if member.isreg() and status.st_nlink > 1:
                 if key in first:

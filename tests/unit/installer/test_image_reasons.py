@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rastos.installer.profiles import ImageProfile
+from rastos.installer.profile import ImageProfile
 from rastos.installer.reasons import in_a_line, inputs_of, report
 from rastos.package import Layer, Plan
 

@@ -9,7 +9,7 @@ import pytest
 from rastos.errors import UserError
 from rastos.installer import load_image_profile
 from rastos.installer.partition import plan_layout
-from rastos.installer.profiles import parse_size
+from rastos.installer.profile import parse_size
 from rastos.installer.vm import MachineSpec, argv
 from rastos.installer.vm.console import Console
 from tests.conftest import ROOT
@@ -26,11 +26,11 @@ def test_shipped_profiles_load(name: str) -> None:
         ('hostname = "ok"\nhostnam = "x"\n', "unknown key 'hostnam'", 2),
         ('hostname = "Not_OK"\n', "no host name", 1),
         ("sets = 3\n", "expected a list", 1),
-        ('size = "big"\n', "expected a size", 0),
-        ('format = "vmdk"\n', "unknown format", 1),
+        ('size = "big"\n', "expected a size", 1),
+        ('format = "floppy"\n', "unknown format", 1),
         ('root-password = "secret"\n', "not a password hash", 1),
-        ('hostname = "x"\n[[users]]\nname = "Root!"\n', "no user name", 2),
-        ("hostname = \n", "malformed TOML", 0),
+        ('hostname = "x"\n[[users]]\nname = "Root!"\n', "no user name", 3),
+        ("hostname = \n", "malformed TOML", 1),
     ],
 )
 def test_mistakes_are_named_with_their_place(tmp_path: Path, text: str, what: str, line: int) -> None:
@@ -40,7 +40,7 @@ def test_mistakes_are_named_with_their_place(tmp_path: Path, text: str, what: st
     with pytest.raises(UserError) as caught:
         load_image_profile("bad", [tmp_path])
     assert what in caught.value.what
-    assert caught.value.on == (f"{place}:{line}" if line else str(place))
+    assert caught.value.on == f"{place}:{line}"
     assert caught.value.next_step
 
 
