@@ -37,6 +37,7 @@ from .system import configure_system
 if TYPE_CHECKING:
     from .image import ImagePlan
 
+PACKED = ("noatime", "subvolid=5", "compress=zstd:3")  # packages are written once: 3 % less than with zstd:1
 ROOM = 512 << 20  # what a file system of packages has beside twice their size
 NAME = 24  # characters of a key that name a stage inside the btrfs
 
@@ -140,7 +141,7 @@ def _install(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Pa
         else:
             with clock.phase("make the root file system"):
                 make_root(device)
-        with mounted(device, work.parent / "packages", "btrfs", OPTIONS) as top:
+        with mounted(device, work.parent / "packages", "btrfs", PACKED) as top:
             run(["btrfs", "filesystem", "resize", "max", top], what="make room for packages")
             layered = LayeredTree(top)
             layered.retain(set(names[:done]))
