@@ -30,6 +30,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def plain(name: str) -> str:
+    """A name from elsewhere, such that it can't drive the terminal: what is not printable is shown as Python writes it."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)
+
+
 def age(iso: str, *, now: datetime | None = None) -> str:
     """How long ago an ISO 8601 time was: just now, 5 min, 3 h, 12 days; a clock may have been wrong: in the future."""
     then = datetime.fromisoformat(iso)

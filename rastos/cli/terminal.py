@@ -61,7 +61,11 @@ class Terminal:
 
     def json(self, value: object) -> None:
         """A value as JSON; dataclasses and paths are understood."""
-        print(jsonlib.dumps(value, indent=2, default=_plain, ensure_ascii=False))
+        text = jsonlib.dumps(value, indent=2, default=_plain, ensure_ascii=False)
+        if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+            # a file name that is no UTF-8: JSON can write it, as an escape
+            text = jsonlib.dumps(value, indent=2, default=_plain)
+        print(text)
 
     def raw(self, text: str) -> None:
         """A file's text as it is."""

@@ -17,7 +17,19 @@ def make_esp(disk: Path, part: Partition, *, volume_id: str) -> None:
     # mkfs.vfat takes the whole file's size for choosing the cluster; FAT32 is what has 65,525 clusters or more
     per_cluster = next((count for count in (8, 4, 2) if part.size // (SECTOR * count) > LEAST_CLUSTERS), 1)
     bits = "32" if part.size // SECTOR > LEAST_CLUSTERS else "16"
-    command: list[str | Path] = ["mkfs.vfat", "-F", bits, "-s", str(per_cluster), "-n", "ESP", "-i", volume_id]
+    # --invariant before -i, which is the one thing of it that is not constant: no time of making in it
+    command: list[str | Path] = [
+        "mkfs.vfat",
+        "--invariant",
+        "-F",
+        bits,
+        "-s",
+        str(per_cluster),
+        "-n",
+        "ESP",
+        "-i",
+        volume_id,
+    ]
     command += [f"--offset={sectors}", disk, str(blocks)]
     run(command, what="make the ESP's file system")
 

@@ -41,6 +41,8 @@ from rastos.package import (
 from rastos.progress import Progress
 
 from .clock import Clock
+from .formats.converting import check_output
+from .formats.table import find_format
 from .initprogram import NAME as INIT
 from .initprogram import init_package
 from .kept_images import cached_place, copy_kept, forget_old, keep_image, record_of
@@ -55,7 +57,7 @@ from .reasons import StageReport, in_a_line, inputs_of, last_inputs, report
 from .stages import StageCache
 from .system import foreseen, says_much
 
-VERSION = "7"  # of what is made here; part of the key
+VERSION = "8"  # of what is made here; part of the key
 SPARE = 1 << 30
 SAME_SECONDS = 3600.0  # to wait for another process that makes the same image
 
@@ -296,6 +298,7 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
     require_root("create an image")
     place = cached_place(cache, plan.key, plan.profile.format)
     clock = Clock(progress)
+    check_output(plan.output, find_format(plan.profile.format), force=True)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
     with image_lock(plan.output, "creating the image"):
         if plan.output.exists():

@@ -31,6 +31,7 @@ from .formats.writing import write_format
 from .machine_project import write_project
 from .open import MANIFEST, OPTIONS
 from .partition import write_layout
+from .reproducible import EARLIEST, without_moment
 from .stages import StageCache
 from .system import configure_system
 
@@ -62,7 +63,7 @@ def make_image(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: 
                 run(["btrfs", "filesystem", "resize", "max", top], what="let the file system have its partition")
                 layered = LayeredTree(top)
                 layered.drop_stages()
-                esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
+                esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size, epoch=EARLIEST)
                 first_system(plan, esp, top, layered.tree, clock)
                 release_space(top)
         kind = find_format(plan.profile.format)
@@ -181,6 +182,9 @@ def first_system(plan: ImagePlan, esp: Esp, top: Path, tree: Path, clock: Clock)
             configure_system(session.tree, profile, layout.esp)
             if plan.project:
                 write_project(session.tree, plan.project)
+            moment = without_moment(session.tree)
+            if isinstance(esp, MtoolsEsp):
+                esp.epoch = moment
             install_bootloader(esp, session.tree, plan.secure_boot)
         with clock.phase("first snapshot"):
             snapshot = session.commit(f"first system, profile {profile.name}")

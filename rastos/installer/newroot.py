@@ -29,6 +29,7 @@ from .image import image_layers, packages_of
 from .open import MANIFEST
 from .partition import Partition
 from .profile import ImageProfile
+from .reproducible import without_moment
 from .system import configure_system
 
 
@@ -92,6 +93,7 @@ def create_root(
             apply_layers(target, channels, plan.layers, progress, policy=plan.policy)
         with progress.step("Configure the system"):
             configure_system(session.tree, plan.profile, plan.esp)
+            without_moment(session.tree)
         return session.commit(description or f"new system, profile {plan.profile.name}", name=name)
 
 

@@ -18,6 +18,7 @@ from rastos.snapshot import Esp, MtoolsEsp
 from .partition import ESP_TYPE, ROOT_TYPE, Partition, read_layout
 
 OPTIONS = ("noatime", "subvolid=5", "compress=zstd:1")
+ONLY_SHOWN = ("vmdk", "vdi", "vhdx", "vpc")  # converted for being changed
 NO_REPLAY = "rescue=nologreplay"
 MANIFEST = "image.json"  # at the top level: what the image was made of
 LOCK_SECONDS = 2.0  # a look into an image takes a fraction of that
@@ -55,6 +56,13 @@ def image_format(path: Path) -> str:
     return name
 
 
+def shown_format(path: Path) -> str:
+    """As `image_format`; to be looked at, an image may also be of another hypervisor's format that QEMU reads."""
+    done = run(["qemu-img", "info", "--output=json", path], check=False) if path.is_file() else None
+    name = str(json.loads(done.stdout).get("format", "")) if done is not None and done.status == 0 else ""
+    return name if name in ONLY_SHOWN else image_format(path)
+
+
 def missing_image(path: Path) -> UserError:
     """The error for an image that isn't there."""
     return UserError("there is no such image", on=path, next_step="make one: `rastos image create`, or check the name")
@@ -71,7 +79,7 @@ def image_lock(path: Path, purpose: str, *, shared: bool = False) -> Iterator[No
 def open_image(path: Path, *, writable: bool, purpose: str, lock: bool = True) -> Iterator[OpenImage]:
     """Open an image for the length of the block; `lock` False: the caller holds its lock.
 
-    raw: loop device at the partition's offset. qcow2: qemu-storage-daemon shows it as a file by FUSE, loop on that.
+    raw: loop device at the partition's offset. qcow2, and vmdk, vdi, vhdx for reading: qemu-storage-daemon shows it as a file by FUSE, loop on that.
     Raises UserError (not an image of ours), BusyError (in use), IntegrityError (damaged), HostError (not root).
     """
     require_root("open an image")
@@ -82,11 +90,11 @@ def open_image(path: Path, *, writable: bool, purpose: str, lock: bool = True) -
         # ours first: it names who has the image, QEMU's own lock can't
         if lock:
             stack.enter_context(image_lock(path, purpose, shared=not writable))
-        kind = image_format(path)
+        kind = image_format(path) if writable else shown_format(path)
         if writable:
             check_unused(path)
         place = stack.enter_context(in_memory("image"))
-        disk = path if kind == "raw" else stack.enter_context(_exported(path, place, writable=writable))
+        disk = path if kind == "raw" else stack.enter_context(_exported(path, place, kind, writable=writable))
         partitions = read_layout(disk, name=path)
         esp, root = _find(partitions, ESP_TYPE, path), _find(partitions, ROOT_TYPE, path)
         device = stack.enter_context(attached(disk, offset=root.start, size=root.size, read_only=not writable))
@@ -104,7 +112,7 @@ def disk_view(path: Path, *, writable: bool) -> Iterator[Path]:
             yield path
         else:
             place = stack.enter_context(in_memory("disk"))
-            yield stack.enter_context(_exported(path, place, writable=writable))
+            yield stack.enter_context(_exported(path, place, kind, writable=writable))
 
 
 @contextmanager
@@ -160,13 +168,13 @@ def _find(partitions: tuple[Partition, ...], kind: str, path: Path) -> Partition
 
 
 @contextmanager
-def _exported(path: Path, place: Path, *, writable: bool) -> Iterator[Path]:
-    """A qcow2 as a raw file, by FUSE; the daemon dies with us and its mount is in our namespace only."""
+def _exported(path: Path, place: Path, kind: str, *, writable: bool) -> Iterator[Path]:
+    """A qcow2 (or whatever QEMU reads) as a raw file, by FUSE; the daemon dies with us and its mount is in our namespace only."""
     target = place / "disk"
     target.touch()
     log = place / "export.log"
     file = {"driver": "file", "filename": os.fspath(path), "read-only": not writable}
-    node = {"driver": "qcow2", "node-name": "image", "file": file, "read-only": not writable, "discard": "unmap"}
+    node = {"driver": kind, "node-name": "image", "file": file, "read-only": not writable, "discard": "unmap"}
     export = (
         f"type=fuse,id=disk,node-name=image,mountpoint={target},writable={'on' if writable else 'off'},allow-other=off"
     )

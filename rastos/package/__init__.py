@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
     from .manifest.edit import Edit, add_packages, remove_packages, save
+    from .origins import Origin, read_origins
     from .ownership import Owner, files, owners
     from .package_cache import Cleaning, clean, plan_cleaning
     from .plan import Change, Plan, PlannedPackage, shown_version
@@ -162,6 +163,10 @@ _HOMES = {
         "remove_packages",
         "save",
     ),
+    "origins": (
+        "Origin",
+        "read_origins",
+    ),
     "ownership": (
         "Owner",
         "files",
@@ -275,6 +280,7 @@ __all__ = [
     "ManifestHook",
     "Merge",
     "MergedText",
+    "Origin",
     "Orphans",
     "Owner",
     "PackageChange",
@@ -346,6 +352,7 @@ __all__ = [
     "read_keys",
     "read_local",
     "read_lockfile",
+    "read_origins",
     "refresh_keys",
     "remove_packages",
     "satisfies",

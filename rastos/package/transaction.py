@@ -20,6 +20,7 @@ from .database import installed_files, read_local
 from .hooks import run_hooks
 from .inspection import Inspection
 from .kernels import check_kernels
+from .origins import record_origins
 from .plan import Plan, PlannedPackage
 from .policy import TransactionPolicy, pattern_of
 from .preparation import check_held, check_room, check_unchanged, conflicting, inspected, overwritable, wanted_of
@@ -142,6 +143,7 @@ class _Application:
         faults.reached("packages-installed")
         there = read_local(target.database)
         _verify(target, plan, there)
+        record_origins(target, plan, self.channels, there)
         self._configure(there, found)
         _index_modules(target, old_modules | _releases(target, there, plan.order))
         clock.lap("configure")

@@ -11,7 +11,7 @@ from rastos.surface import first_use
 
 if TYPE_CHECKING:
     from .boot_record import Boot, BootVerdict, boots, read_boots, verdict
-    from .bootentry import BootFiles, boot_files
+    from .bootentry import BootFiles, boot_entries, boot_files
     from .copies import (
         CopyPlan,
         ReparentPlan,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from .deployment import DeployPlan, deploy, plan_deploy
     from .deployment_checks import Prunable, check_kernel
-    from .diff import SECTIONS, Difference, PackageChange, ValueChange, difference
+    from .diff import SECTIONS, Difference, PackageChange, ValueChange, difference, services
     from .esp import Esp, MountedEsp, MtoolsEsp
     from .etc_change import EtcChange, change_etc, plan_push, plan_resolve, plan_restore
     from .etc_files import EtcDifference, EtcState, etc_path, etc_state, text_difference
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .state_places import StatePlace
     from .state_shown import StampShown, StateReport, StateShown, state_report
     from .state_written import NewerState, Written, written_versions
-    from .store import Store
+    from .store import STATE, Store
     from .swap import SwapPlace, changed_tree, opened_place, why_not_swapped
     from .transfer.archives import Exported, Imported, export_oci, export_tar, import_archive
     from .transfer.have import Have, forget_unfinished, read_have, what_is_there
@@ -73,14 +73,14 @@ if TYPE_CHECKING:
 # fmt: off
 _HOMES = {
     "boot_record": ("Boot", "BootVerdict", "boots", "read_boots", "verdict"),
-    "bootentry": ("BootFiles", "boot_files"),
+    "bootentry": ("BootFiles", "boot_entries", "boot_files"),
     "copies": (
         "CopyPlan", "ReparentPlan", "copy_snapshots", "create_snapshot", "plan_clone_tree", "plan_copy",
         "plan_reparent", "reparent",
     ),
     "deployment": ("DeployPlan", "deploy", "plan_deploy"),
     "deployment_checks": ("Prunable", "check_kernel"),
-    "diff": ("Difference", "PackageChange", "SECTIONS", "ValueChange", "difference"),
+    "diff": ("Difference", "PackageChange", "SECTIONS", "ValueChange", "difference", "services"),
     "esp": ("Esp", "MountedEsp", "MtoolsEsp"),
     "etc_change": ("EtcChange", "change_etc", "plan_push", "plan_resolve", "plan_restore"),
     "etc_files": ("EtcDifference", "EtcState", "etc_path", "etc_state", "text_difference"),
@@ -113,7 +113,7 @@ _HOMES = {
     "state_places": ("StatePlace",),
     "state_shown": ("StampShown", "StateReport", "StateShown", "state_report"),
     "state_written": ("NewerState", "Written", "written_versions"),
-    "store": ("Store",),
+    "store": ("STATE", "Store"),
     "swap": ("SwapPlace", "changed_tree", "opened_place", "why_not_swapped"),
     "transfer.archives": ("Exported", "Imported", "export_oci", "export_tar", "import_archive"),
     "transfer.have": ("Have", "forget_unfinished", "read_have", "what_is_there"),
@@ -135,24 +135,25 @@ __all__ = [
     "EtcDifference", "EtcMerge", "EtcState", "Exported", "Finding", "Have", "Imported", "Intent", "KeepPlan",
     "LayeredTree", "Mend", "MountedEsp", "MtoolsEsp", "NewerState", "Node", "NodeChange", "NodeResult",
     "PackageChange", "PackageSource", "PathChange", "Pending", "Prunable", "PrunePlan", "Received", "Recorded",
-    "Remote", "RepairPlan", "ReparentPlan", "SECTIONS", "Schedule", "SendItem", "SendPlan", "Session",
+    "Remote", "RepairPlan", "ReparentPlan", "SECTIONS", "STATE", "Schedule", "SendItem", "SendPlan", "Session",
     "SessionRecord", "Signer", "Sizes", "Snapshot", "SnapshotCheck", "StampShown", "StatePath", "StatePlace",
     "StateReport", "StateShown", "Store", "SwapPlace", "Tree", "TreeChange", "TreeKernel", "Trust", "ValueChange",
-    "Verdict", "Written", "ancestors", "ask", "bad_snapshots", "boot_files", "boot_state", "booted_deployment",
-    "booted_snapshot", "boots", "cancel", "change_etc", "change_many", "change_packages", "changed_tree",
-    "check_kernel", "check_name", "check_session_name", "check_snapshot", "check_tag", "copy_snapshots",
-    "create_session", "create_snapshot", "delete", "deploy", "descendants", "difference", "discard_session",
-    "drop_old", "etc_path", "etc_state", "examine", "export_oci", "export_tar", "forget_unfinished", "grow",
-    "import_archive", "keep", "kept_session", "kept_sessions", "kernel_release", "kernels_in", "known_sizes",
-    "last_good", "mark_bad", "marks_of", "matching", "measured_sizes", "mend", "newest_usable", "open_session",
-    "opened_place", "opened_running", "parse_remote", "parse_schedule", "path_log", "plan_cancel", "plan_clone_tree",
-    "plan_copy", "plan_delete", "plan_deploy", "plan_keep", "plan_packages", "plan_prune", "plan_push", "plan_rebase",
-    "plan_recursive", "plan_repair", "plan_reparent", "plan_resolve", "plan_restore", "plan_rollback", "plan_send",
-    "plan_sync", "protected", "proven", "prune", "quick_problems", "read_boots", "read_contract", "read_have",
-    "read_stamps", "receive", "receive_directly", "record", "record_missing", "recorded_digest", "release_space",
-    "repair", "reparent", "replace_by_stream", "require_unchanged", "run_in_session", "send", "send_to",
-    "send_to_file", "session_files", "shell_in_session", "sources_of", "state_report", "stream_header", "stream_of",
-    "text_difference", "verdict", "what_is_there", "why_not_swapped", "words_of", "written_versions",
+    "Verdict", "Written", "ancestors", "ask", "bad_snapshots", "boot_entries", "boot_files", "boot_state",
+    "booted_deployment", "booted_snapshot", "boots", "cancel", "change_etc", "change_many", "change_packages",
+    "changed_tree", "check_kernel", "check_name", "check_session_name", "check_snapshot", "check_tag",
+    "copy_snapshots", "create_session", "create_snapshot", "delete", "deploy", "descendants", "difference",
+    "discard_session", "drop_old", "etc_path", "etc_state", "examine", "export_oci", "export_tar",
+    "forget_unfinished", "grow", "import_archive", "keep", "kept_session", "kept_sessions", "kernel_release",
+    "kernels_in", "known_sizes", "last_good", "mark_bad", "marks_of", "matching", "measured_sizes", "mend",
+    "newest_usable", "open_session", "opened_place", "opened_running", "parse_remote", "parse_schedule", "path_log",
+    "plan_cancel", "plan_clone_tree", "plan_copy", "plan_delete", "plan_deploy", "plan_keep", "plan_packages",
+    "plan_prune", "plan_push", "plan_rebase", "plan_recursive", "plan_repair", "plan_reparent", "plan_resolve",
+    "plan_restore", "plan_rollback", "plan_send", "plan_sync", "protected", "proven", "prune", "quick_problems",
+    "read_boots", "read_contract", "read_have", "read_stamps", "receive", "receive_directly", "record",
+    "record_missing", "recorded_digest", "release_space", "repair", "reparent", "replace_by_stream",
+    "require_unchanged", "run_in_session", "send", "send_to", "send_to_file", "services", "session_files",
+    "shell_in_session", "sources_of", "state_report", "stream_header", "stream_of", "text_difference", "verdict",
+    "what_is_there", "why_not_swapped", "words_of", "written_versions",
 ]
 # fmt: on
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rastos.errors import IntegrityError, UserError
 
 if TYPE_CHECKING:
+    from .esp import Esp
     from .store import Store
 
 ENTRIES = "/loader/entries"
@@ -122,6 +123,18 @@ def boot_files(store: Store) -> BootFiles:
         int(words.get("rastos.snapshot", deployment.snapshot)),
         "efi" in values,
     )
+
+
+def boot_entries(esp: Esp) -> tuple[tuple[EntryName, dict[str, str], tuple[str, ...]], ...]:
+    """Our boot entries by number: the name taken apart, what the file says, and the files on the ESP that it starts."""
+    texts = esp.read_all(ENTRIES)
+    found = []
+    for name, content in texts.items():
+        entry = parse_name(name)
+        if entry is not None:
+            values = parse_entry(content.decode("utf-8", "replace"))
+            found.append((entry, values, boot_paths(values)))
+    return tuple(sorted(found, key=lambda item: item[0].number))
 
 
 def _line(text: str) -> str:

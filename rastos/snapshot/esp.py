@@ -128,19 +128,22 @@ class MtoolsEsp:
     """The ESP inside a file, `size` bytes from `offset`, by mtools; the file is fsynced after each change.
 
     mtools is one process per step, so what was seen is remembered: whoever opened the image holds its lock, nobody else
-    changes the ESP meanwhile.
+    changes the ESP meanwhile. `epoch`: the time that files get (seconds since 1970) instead of now.
     """
 
-    def __init__(self, file: Path, offset: int, size: int) -> None:
+    def __init__(self, file: Path, offset: int, size: int, *, epoch: int | None = None) -> None:
         self.file = file
         self.offset = offset
         self.bytes = size
+        self.epoch = epoch
         self._paths: dict[str, bool] | None = None  # every path, and whether it is a folder
         self._small: dict[str, bytes] = {}  # contents read before
 
     def _mtools(self, program: str, *words: str | Path, stdin: bytes | None = None, empty: bool = False) -> str:
         argv = [program, "-i", f"{self.file}@@{self.offset}", *words]
-        done = run(argv, env=ENVIRONMENT, check=False, stdin=stdin, timeout=120)
+        # FAT has local times: without a zone they hang on the host's
+        fixed = {} if self.epoch is None else {"SOURCE_DATE_EPOCH": str(self.epoch), "TZ": "UTC"}
+        done = run(argv, env={**ENVIRONMENT, **fixed}, check=False, stdin=stdin, timeout=120)
         # mdir of an empty file system: status 1 and no word (`empty`)
         if done.status != 0 and not (empty and not done.stderr.strip().removeprefix('mdir: File "::/" not found')):
             self._forget()

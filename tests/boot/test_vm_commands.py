@@ -124,3 +124,20 @@ def test_what_cannot_be_is_told(rastos: Rastos, ci_image: Path, state: Path, tmp
     assert "no name for a machine" in rastos(*boot, "--name", "a b", status=1)
     assert "no such image" in rastos("image", "boot", "--detach", "--image", tmp_path / "none", status=1)
     assert "no machine runs" in rastos("image", "vm", "stop", status=1)
+
+
+@pytest.mark.long
+def test_a_folder_is_shared(rastos: Rastos, ci_kernel: dict[str, Any], state: Path, tmp_path: Path) -> None:
+    """The container profile's kernel has 9p, the ci profile's hasn't."""
+    image = tmp_path / "container.qcow2"
+    rastos("kernel", "build", "--profile", "container")
+    rastos("image", "create", "--profile", "ci", "--kernel", "container", "--output", image)
+    for name in ("read", "write"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "host").write_text("from the host\n")
+    script = "cat /run/share/read/host; touch /run/share/read/x; cp /run/share/read/host /run/share/w/guest"
+    words = ("--direct", "--memory", "512", "--timeout", BOOT, "--share", tmp_path / "read")
+    said = rastos("image", "boot", *words, "--share", f"{tmp_path}/write:w:rw", "--image", image, "--", script)
+    assert said == "from the host\n"
+    assert (tmp_path / "write/guest").read_text() == "from the host\n"
+    assert not (tmp_path / "read/x").exists()

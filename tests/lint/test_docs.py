@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import click
 
@@ -93,3 +94,33 @@ def test_every_kernel_config_command_has_an_example() -> None:
 
     text = "\n".join(DOCS.values())
     assert not [name for name in sorted(leaves(config, "rastos", "kernel", "config")) if name not in text]
+
+
+def test_the_tables_of_profile_keys_are_what_the_code_reads() -> None:
+    """Where they aren't: put what `rastos image profiles --keys` prints at the end of docs/image-profiles.md."""
+    from rastos.cli.image.profiles import key_tables
+    from rastos.installer import IMAGE_KEYS
+
+    text = DOCS["image-profiles.md"]
+    assert text.partition("prints these tables.\n\n")[2] == key_tables(IMAGE_KEYS)
+
+
+def test_the_profile_shown_is_one(tmp_path: Path) -> None:
+    from rastos.installer import load_image_profile
+
+    (block,) = re.findall(r"```toml\n(.*?)```", DOCS["image-profiles.md"], re.DOTALL)
+    place = tmp_path / "web.toml"
+    place.write_text(block)
+    shown = load_image_profile(str(place), [ROOT / "profiles"])
+    assert (
+        shown.ancestors == ("server", "minimal")
+        and "crun" not in shown.packages
+        and shown.network.interfaces[1].vlan == 7
+    )
+
+
+def test_every_shipped_profile_is_documented() -> None:
+    from rastos.installer import image_profiles
+
+    names = set(re.findall(r"^\| `([a-z-]+)`", DOCS["image-profiles.md"], re.MULTILINE))
+    assert set(image_profiles([ROOT / "profiles"])) <= names

@@ -35,7 +35,7 @@ from tests.conftest import ROOT, need
 
 RELEASE = "6.1-tiny"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAY2F7qeAtPkToy5ejxFBEJoQkoraS+XFRbVMmgcfUfd me@example.org"
-# stands in for systemctl, useradd and locale-gen: writes down how it was called, and adds the user
+# stands in for systemctl, useradd, groupadd and the like: writes down how it was called, and adds the user or the group
 PROGRAM = r"""
 #include <stdio.h>
 #include <string.h>
@@ -46,15 +46,25 @@ int main(int argc, char **argv) {
 	for (int i = 0; i < argc; i++) fprintf(log, "%s ", i ? argv[i] : name);
 	fprintf(log, "\n");
 	fclose(log);
+	if (strcmp(name, "groupadd") == 0) {
+		FILE *f = fopen("/etc/group", "a");
+		fprintf(f, "%s:x:%s:\n", argv[argc - 1], argc > 2 ? argv[2] : "1000");
+		fclose(f);
+	}
 	if (strcmp(name, "useradd") == 0) {
 		char home[200];
+		const char *uid = "1000";
+		snprintf(home, sizeof home, "/home/%s", argv[argc - 1]);
+		for (int i = 1; i < argc; i++) {
+			if (strcmp(argv[i], "--uid") == 0) uid = argv[i + 1];
+			if (strcmp(argv[i], "--home-dir") == 0) snprintf(home, sizeof home, "%s", argv[i + 1]);
+		}
 		FILE *f = fopen("/etc/passwd", "a");
-		fprintf(f, "%s:x:1000:1000::/home/%s:/bin/bash\n", argv[argc - 1], argv[argc - 1]);
+		fprintf(f, "%s:x:%s:%s::%s:/bin/bash\n", argv[argc - 1], uid, uid, home);
 		fclose(f);
 		f = fopen("/etc/shadow", "a");
 		fprintf(f, "%s:!:1::::::\n", argv[argc - 1]);
 		fclose(f);
-		snprintf(home, sizeof home, "/home/%s", argv[argc - 1]);
 		mkdir(home, 0700);
 	}
 	return 0;

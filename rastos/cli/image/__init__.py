@@ -14,6 +14,17 @@ COMMANDS = {
     "check": ("check", "check", "Check image profiles without building."),
     "create": ("create", "create", "Create a disk image from an image profile, a manifest and a kernel."),
     "inspect": ("inspect", "inspect", "Partitions, snapshots, deployments, boot entries and sizes of an image."),
+    "manifest": (
+        "manifest",
+        "manifest",
+        "What an image holds: packages with digests, kernel, partitions, command lines.",
+    ),
+    "sbom": ("sbom", "sbom", "A software bill of materials: SPDX or CycloneDX."),
+    "diff": ("diff", "diff", "What differs between two images: disk, packages, kernel, services, files."),
+    "ls": ("ls", "ls", "List files of an image without booting it."),
+    "cat": ("cat", "cat", "Print a file of an image."),
+    "cp": ("cp", "cp", "Copy files out of an image, or into it."),
+    "shell": ("shell", "shell", "A shell in a copy of what an image boots, thrown away or kept."),
     "convert": ("convert", "convert", "Write an image in another format: vmdk, vdi, vhdx, vhd, tar, OCI."),
     "resize": ("resize", "resize", "Make an image's disk and root larger or smaller."),
     "compact": ("compact", "compact", "Give back an image's unused blocks and pack the file anew."),
@@ -25,4 +36,4 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, table=COMMANDS, package=__name__)
 def image() -> None:
-    """Create, inspect, boot and test disk images."""
+    """Create, look into, boot and test disk images."""

@@ -15,7 +15,7 @@ from rastos.cli.options import dry_run_option, json_option, secure_boot_options,
 from rastos.cli.package.asking import asked
 
 if TYPE_CHECKING:
-    from rastos.installer import Image, ImagePlan, ImageProfile
+    from rastos.installer import Image, ImagePlan, ImageProfile, Reproduction
     from rastos.package import Channel, LocalRepository, Lockfile, Manifest
 
 
@@ -60,6 +60,12 @@ if TYPE_CHECKING:
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the image.")
 @click.option("--force", is_flag=True, help="Overwrite an image that is there.")
 @click.option("--no-cache", is_flag=True, help="Make everything again, packages included.")
+@click.option(
+    "--verify-reproducible",
+    "twice",
+    is_flag=True,
+    help="Build it a second time and compare; status 1 where they differ.",
+)
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -83,6 +89,7 @@ def create(
     output: Path | None,
     force: bool,
     no_cache: bool,
+    twice: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -96,6 +103,8 @@ def create(
     from rastos.errors import UserError
     from rastos.host import require_root
     from rastos.installer import (
+        build_again,
+        check_comparable,
         check_compression,
         create_image,
         find_format,
@@ -124,6 +133,8 @@ def create(
         root_password=password_hash(root_password, "Root password") if root_password else chosen.root_password,
         ssh_keys=(*chosen.ssh_keys, *(public_key(path) for path in keys)),
     )
+    if twice:
+        check_comparable(wanted.name)
     target = (output or app.config.output / f"{chosen.name}{wanted.suffix}").absolute()
     manifest = load_manifest(packages or app.config.manifest)
     repository = LocalRepository(app.config.repository)
@@ -157,10 +168,15 @@ def create(
             "there is an image already", on=target, next_step="overwrite it with --force, or name another --output"
         )
     made = create_image(plan, channels, cache=app.config.cache, progress=app.progress)
+    again = build_again(plan, channels, target, cache=app.config.cache, progress=app.progress) if twice else None
     if as_json:
-        app.out.json({**plan.to_json(), "bytes_on_disk": made.bytes_on_disk, "seconds": dict(made.seconds)})
+        whole = {**plan.to_json(), "bytes_on_disk": made.bytes_on_disk, "seconds": dict(made.seconds)}
+        app.out.json({**whole, "reproduction": again} if again else whole)
     else:
         _show_made(app, made)
+        _show_again(app, again)
+    if again and not again.identical:
+        click.get_current_context().exit(1)
 
 
 def _sources(
@@ -211,3 +227,18 @@ def _show_made(app: Application, made: Image) -> None:
     app.out.print(f"{made.path}: {how}, {render.size(made.bytes_on_disk)} on disk")
     if made.format in ("qcow2", "raw"):
         app.out.say(f"next: rastos image test --image {made.path}")
+
+
+def _show_again(app: Application, again: Reproduction | None) -> None:
+    if again is None:
+        return
+    if again.identical:
+        app.out.print(f"the same twice: tree {again.tree_digests[0][:16]}, partition table, ESP, all paths and times")
+        return
+    for same, what in ((again.table, "the partition table"), (again.esp, "the ESP")):
+        if not same:
+            app.out.print(f"differs: {what}")
+    for item in again.paths:
+        app.out.print(f"differs: {item.path} ({', '.join(item.parts) or item.what})")
+    for path in again.times:
+        app.out.print(f"differs: {path} (time)")

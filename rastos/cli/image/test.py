@@ -75,6 +75,7 @@ def test(
                 "checks": list(report.checks),
                 "boots": dict(report.boots),
                 "logs": list(report.logs),
+                "evidence": report.evidence,
             }
         )
     else:

@@ -34,15 +34,17 @@ def vm() -> None:
 @click.pass_obj
 def list_machines(app: Application, as_json: bool) -> None:
     """The machines `rastos image boot` runs now, in the foreground or detached."""
-    from rastos.errors import RastosError
+    from rastos.errors import BusyError, RastosError
     from rastos.installer.vm import connected, running_machines
 
     found = running_machines(app.config.state / "vm")
     states = {}
     for item in found:
         try:
-            with connected(item) as machine:
+            with connected(item, wait=0.5) as machine:
                 states[item.name] = str(machine.monitor.execute("query-status", 5.0)["status"])
+        except BusyError:
+            states[item.name] = "busy with a command"
         except RastosError:
             states[item.name] = "no answer"
     if as_json:

@@ -22,6 +22,7 @@ from .converting import free_bytes, no_space
 from .gpt import end_of_root, fits, last_partition, write_table
 from .source import examine
 
+STAGE = 16 << 20  # a stage that gains less is not worth trying
 LUKS = b"LUKS\xba\xbe"
 PURPOSE = "changing its size"
 
@@ -120,7 +121,7 @@ MOST_OVERHEAD = 8 << 20  # tables of a larger file, the file system's own of a l
 def too_small(path: Path, wanted: int, used: int, least: int) -> UserError:
     """The refusal that names what is possible."""
     return UserError(
-        f"{wanted >> 20} MiB are too few: the root's files take {used >> 20} MiB",
+        f"{wanted >> 20} MiB are too few: the root's files take {used >> 20} MiB, and btrfs its chunks around them",
         on=path,
         next_step=f"the least possible now is {least >> 20}M: `rastos image resize {path.name} {least >> 20}M`",
     )
@@ -187,29 +188,31 @@ def _fill_partition(path: Path) -> None:
 
 
 def _shrink_filesystem(plan: ResizePlan, step: Step) -> None:
-    """The kernel moves what lies behind the new end. How far down it can go at once depends on how the chunks lie, so a far way
-    goes in stages; where it ends too early, the file system gets its old size back."""
+    """The kernel moves what lies behind the new end, if that fits before it. New chunks are smaller in a smaller file system, so
+    what is refused at once may work in stages; where that ends too early, the file system gets its old size back."""
     with open_image(plan.path, writable=True, purpose=PURPOSE, lock=False) as opened:
-        top, now, least = opened.top, _filesystem_size(opened.top, plan.path), 0
-        while now > plan.root_wanted:
-            before, least = now, _least(top)
-            now = max(plan.root_wanted, min(-(-least // ALIGN) * ALIGN, now))
-            step.note(f"to {now >> 20} MiB", "log")
-            done = run(["btrfs", "filesystem", "resize", f"1:{now}", top], check=False)
-            if done.status != 0 and "No space left" not in done.stderr:
+        top, wanted = opened.top, plan.root_wanted
+        now, refused = _filesystem_size(top, plan.path), 0  # refused: the largest size that was
+        while now > wanted:
+            goal = wanted if refused < wanted else (now + refused) // 2 // ALIGN * ALIGN
+            if now - goal < STAGE and goal != wanted:
+                run(["btrfs", "filesystem", "resize", "max", top], what="give the file system its size back")
+                raise too_small(plan.path, plan.wanted, plan.used, plan.root.start + now + ALIGN)
+            step.note(f"from {now >> 20} to {goal >> 20} MiB", "log")
+            done = run(["btrfs", "filesystem", "resize", f"1:{goal}", top], check=False)
+            if done.status == 0:
+                now, refused = goal, 0
+            elif "No space left" in done.stderr or "Invalid argument" in done.stderr:
+                refused = goal
+            else:
                 raise ExternalError(
                     "could not shrink the root file system",
                     on=plan.path,
-                    next_step="the image is as it was; read the words below",
+                    next_step="the image works as it is; read the words below",
                     argv=done.argv,
                     status=done.status,
                     tail=done.stderr.strip(),
                 )
-            if done.status != 0 or now >= before:
-                run(["btrfs", "filesystem", "resize", "max", top], what="give the file system its size back")
-                reached = before if done.status != 0 else now
-                smallest = -(-(plan.root.start + reached) // ALIGN) * ALIGN + ALIGN
-                raise too_small(plan.path, plan.wanted, plan.used, smallest)
         step.outcome = f"{now >> 20} MiB"
 
 

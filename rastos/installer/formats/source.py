@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import stat
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,13 @@ from rastos.errors import BusyError, IntegrityError, UserError
 from rastos.host import run
 
 from ..open import missing_image
+from ..partition import SECTOR
 from .table import FORMATS, Format, format_of_name
 
 LEAKED, CORRUPT, NO_CHECK = 3, 2, 63  # exit statuses of `qemu-img check`, qemu-img(1)
+QEMU_WRITES = 101
+_FLOCK = struct.Struct("hhqqi0q")
+_LAST = 1 << 20  # the last block of a file need not be written to its end
 _OVERLAY = "it takes parts of it from another file"
 
 
@@ -38,9 +45,11 @@ class ImageFile:
 def examine(path: Path, *, overlay: bool = False) -> ImageFile:
     """Look at an image file of any format that qemu-img reads; an overlay only where `overlay` says so.
 
-    Raises UserError (no image, needs other files), BusyError (a machine runs on it), IntegrityError (damaged, cut off).
+    Raises UserError (no image, needs other files), BusyError (a machine writes to it), IntegrityError (damaged, cut off).
     """
     check_kind_of_file(path)
+    if _is_written(path):
+        raise BusyError("the image is in use", on=path, holder="a running virtual machine")
     found = _info(path)
     driver = str(found["format"])
     named = format_of_name(path)
@@ -85,6 +94,17 @@ def check_kind_of_file(path: Path) -> None:
         raise UserError("this is not a file", on=path, next_step="name an image file")
 
 
+def _is_written(path: Path) -> bool:
+    """Whether a QEMU may write to it: then it has a lock on byte 101 (block/file-posix.c; fcntl(2), open file description locks).
+
+    One that only reads, as under a throw-away overlay, is none's hindrance; and for raw images qemu-img does not look.
+    """
+    with open(path, "rb") as stream:
+        question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, QEMU_WRITES, 1, 0)
+        answer = fcntl.fcntl(stream.fileno(), fcntl.F_OFD_GETLK, question)
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
 def check_raw(path: Path, size: int, *, name: Path | None = None) -> None:
     """A raw disk has no header: at least its partition table has to be there, and end within it."""
     from ..partition import read_layout
@@ -100,7 +120,9 @@ def check_raw(path: Path, size: int, *, name: Path | None = None) -> None:
 
 
 def _info(path: Path) -> dict[str, Any]:
-    done = run(["qemu-img", "info", "--output=json", path.absolute()], check=False)
+    # a fixed VHD begins like a raw disk, only its last sector tells: qemu-img does not look there
+    driver = ("-f", "vpc") if _ends_as_vhd(path) else ()
+    done = run(["qemu-img", "info", "--output=json", *driver, path.absolute()], check=False)
     if done.status != 0:
         if "lock" in done.stderr:
             raise BusyError("the image is in use", on=path, holder="a running virtual machine")
@@ -110,6 +132,14 @@ def _info(path: Path) -> dict[str, Any]:
         )
     value: dict[str, Any] = json.loads(done.stdout)
     return value
+
+
+def _ends_as_vhd(path: Path) -> bool:
+    with open(path, "rb") as stream:
+        if stream.seek(0, os.SEEK_END) < SECTOR:
+            return False
+        stream.seek(-SECTOR, os.SEEK_END)
+        return stream.read(8) == b"conectix"
 
 
 def _format(driver: str, found: dict[str, Any], named: Format | None) -> Format | None:
@@ -152,8 +182,20 @@ def _compression(path: Path, driver: str, found: dict[str, Any]) -> str:
 
 
 def _data(path: Path, driver: str) -> int:
+    """Bytes of the disk that hold something. IntegrityError: some of them lie behind the end of the file."""
     done = run(["qemu-img", "map", "--output=json", "-f", driver, path.absolute()], what="read the image's map")
-    return sum(int(item["length"]) for item in json.loads(done.stdout) if item["data"] and not item["zero"])
+    found = [item for item in json.loads(done.stdout) if item["data"] and not item["zero"]]
+    length = path.stat().st_size
+    # qemu-img reads zeros there, and not every format's check looks
+    ends = [item["offset"] + item["length"] for item in found if "offset" in item and item.get("depth", 0) == 0]
+    if any(end > length + _LAST for end in ends):
+        raise IntegrityError(
+            "the image is cut off: it names data behind the end of its file",
+            on=path,
+            next_step="fetch or make it again",
+        )
+    total = sum(int(item["length"]) for item in found)
+    return min(total, length) if driver == "vhdx" else total  # of which qemu-img knows no holes
 
 
 def image_size(path: Path) -> int:

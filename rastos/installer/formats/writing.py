@@ -39,7 +39,7 @@ def write_format(
     if kind.kind == "tree":
         _write_tree(disk, driver, target, kind, progress)
     else:
-        with progress.step(f"Write {kind.name}", total=100, unit="%") as step:
+        with progress.step(f"Convert to {kind.name}", total=100, unit="%") as step:
             with ExitStack() as stack:
                 if _size(disk, driver) % kind.multiple:
                     disk, driver = _padded(disk, driver, target, kind.multiple, stack), "qcow2"

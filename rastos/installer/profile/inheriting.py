@@ -60,6 +60,9 @@ class _Merging:
             where = self.above.origins.get(".".join((*path, f"-{item}")), self.above.path)
             what = f"{key.name} takes out '{item}', which "
             what += "is not inherited" if self.below else "nothing can: the profile inherits from none"
-            self.problems.add(what, where, near(item, theirs, "inherited") if theirs else "leave it out")
+            step = near(item, theirs, "inherited") if theirs else "leave it out"
+            if key.name == "packages":
+                step += "; what a set brings is left out by `exclude` in packages.toml"
+            self.problems.add(what, where, step)
         kept = (item for item in theirs if item not in gone)
         return tuple(dict.fromkeys((*kept, *(item for item in mine if not item.startswith("-")))))

@@ -143,8 +143,11 @@ def running_machine(folder: Path, name: str | None) -> RunningMachine:
 
 
 @contextmanager
-def connected(record: RunningMachine) -> Iterator[Machine]:
-    """Talk to a machine another rastos supervises. Only one command talks to a machine at a time: others wait."""
+def connected(record: RunningMachine, *, wait: float = 30.0) -> Iterator[Machine]:
+    """Talk to a machine another rastos supervises. Only one command does at a time: others wait so many seconds.
+
+    BusyError names the one that talks, UserError: the machine has just ended.
+    """
     spec = MachineSpec(
         runtime=record.runtime,
         accel="",
@@ -160,7 +163,7 @@ def connected(record: RunningMachine) -> Iterator[Machine]:
             name=record.name,
         ),
     )
-    with locked(record.runtime / "talk.lock", f"a command for machine {record.name}", wait=30.0):
+    with locked(record.runtime / "talk.lock", f"a command for machine {record.name}", wait=wait):
         try:
             process = _Elsewhere(record.pid)
         except ProcessLookupError as error:

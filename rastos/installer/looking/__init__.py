@@ -1,0 +1,1 @@
+"""Looking into images without booting them: what they are made of, what differs, their files."""
