@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 _BLOCK = 4 << 20
@@ -33,14 +34,16 @@ def data_extents(path: Path) -> Extents:
     return tuple(found)
 
 
-def copy_extents(source: Path, target: Path, extents: Sequence[Sequence[int]], *, at: int = 0) -> str:
+def copy_extents(source: Path, target: Path | None, extents: Sequence[Sequence[int]], *, at: int = 0) -> str:
     """Copy ranges of a file into another one that is there, moved by `at` bytes; returns the SHA-256 of what was read.
 
-    A source that is too short gives the digest of what there is.
+    A source that is too short gives the digest of what there is. Without a target it is only read.
     """
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(_BLOCK))
-    with open(source, "rb", buffering=0) as reader, open(target, "r+b", buffering=0) as writer:
+    with ExitStack() as stack:
+        reader = stack.enter_context(open(source, "rb", buffering=0))
+        writer = stack.enter_context(open(target, "r+b", buffering=0)) if target else None
         for start, end in extents:
             position = start
             while position < end:
@@ -49,7 +52,7 @@ def copy_extents(source: Path, target: Path, extents: Sequence[Sequence[int]], *
                     break
                 digest.update(buffer[:count])
                 written = 0
-                while written < count:
+                while writer and written < count:
                     written += os.pwrite(writer.fileno(), buffer[written:count], at + position + written)
                 position += count
     return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from rastos.package import (
 from rastos.progress import Progress
 
 from .clock import Clock
+from .disk_making import disk_packages, kept_format, make_data_disks, root_place, write_disks
 from .formats.converting import check_output
 from .formats.table import find_format
 from .initprogram import NAME as INIT
@@ -146,6 +147,16 @@ def plan_image(
 
     Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
     """
+    if (profile.disk.luks or profile.disk.raid1 or profile.disk.data) and profile.format not in ("raw", "qcow2"):
+        raise UserError(
+            f"an encrypted root, a mirror or data disks can't be written as {profile.format}",
+            on=profile.path,
+            next_step="write qcow2 or raw; `rastos image convert` makes others of an encrypted one",
+        )
+    if profile.uki and profile.disk.bios:
+        raise UserError(
+            "a BIOS can't start a unified kernel image", on=profile.path, next_step="leave out uki or disk.bios"
+        )
     kernel, packages = packages_of(
         profile, manifest, channels, repository, cache=cache, progress=progress, lock=lock, decide=decide
     )
@@ -157,7 +168,8 @@ def plan_image(
     project = project_of(manifest, channels) if profile.rastos else ""
     signed = secure_boot.fingerprint if secure_boot else ""
     key = digest_of(VERSION, described, layers[-1].key, kernel.sha256, project, signed)
-    layout = plan_layout(profile.size, profile.esp, seed=key)
+    disk = profile.disk
+    layout = plan_layout(profile.size, profile.esp, seed=key, luks=disk.luks, bios=disk.bios, raid1=disk.raid1)
     if packages.installed_size > layout.root.size:
         # compressed they take about three quarters of that; the rest is for metadata, logs and the first update
         least = layout.size - layout.root.size + packages.installed_size * 5 // 4 + (256 << 20)
@@ -165,13 +177,13 @@ def plan_image(
             f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
             next_step=f"make the image larger: --size {(least >> 26) + 1 << 6}M at least",
         )
-    place = cached_place(cache, key, profile.format)
+    place = cached_place(cache, key, kept_format(disk, profile.format))
     cached = use_cache and place.is_file() and record_of(place).is_file()
     cacheable = not (policy.pre_hooks or policy.post_hooks)
     inputs = inputs_of(profile, layers, rules=rules, other={"own packages.toml": project, "secure-boot-key": signed})
     done = 0
     if use_cache and cacheable:
-        _, done = StageCache(cache / "stages").best([layer.key for layer in layers], room=layout.root.size)
+        _, done = StageCache(cache / "stages").best([layer.key for layer in layers], room=root_place(layout)[1])
     stages = report(layers, done=done, whole=cached, inputs=inputs, before=last_inputs(_last(cache, profile)))
     if not use_cache:
         stages = tuple(replace(stage, because="the cache is not to be used") for stage in stages)
@@ -208,7 +220,15 @@ def image_layers(
     declared = [item.target for item in manifest.declared(profile.sets, facts)]
     groups = set_groups(manifest, profile.sets, declared)
     own = "kernel and rastos" if profile.rastos else "kernel"
-    return layers_of(packages, [*groups, ("the profile's", profile.packages), (own, (INIT, OWN, kernel))], rules=rules)
+    return layers_of(
+        packages,
+        [
+            *groups,
+            ("the profile's", (*profile.packages, *disk_packages(profile.disk, kind_of(manifest)))),
+            (own, (INIT, OWN, kernel)),
+        ],
+        rules=rules,
+    )
 
 
 def packages_of(
@@ -275,7 +295,11 @@ def plan_packages(
     return plan_change(
         nowhere,
         channels,
-        Change(install=tuple(dict.fromkeys((*profile.packages, *kernel, init, *own)))),
+        Change(
+            install=tuple(
+                dict.fromkeys((*profile.packages, *disk_packages(profile.disk, kind_of(manifest)), *kernel, init, *own))
+            )
+        ),
         progress,
         manifest=manifest,
         declared=manifest.declared(profile.sets, facts),
@@ -290,13 +314,23 @@ def kind_of(manifest: Manifest) -> str:
     return min(kinds) if kinds else "debian" if Path("/etc/debian_version").is_file() else "pacman"
 
 
-def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, progress: Progress) -> Image:
+def create_image(
+    plan: ImagePlan,
+    channels: Sequence[Channel],
+    *,
+    cache: Path,
+    progress: Progress,
+    passphrase: bytes | None = None,
+) -> Image:
     """Make the image and put it at its output path in one rename; whatever fails leaves no image and no mount.
 
     What was made before and is still as it was comes from the cache. Raises BusyError while the output is in use.
+    `passphrase` opens its root, where that is to be encrypted: it goes to the output only, never into the cache.
     """
     require_root("create an image")
-    place = cached_place(cache, plan.key, plan.profile.format)
+    if plan.profile.disk.luks and passphrase is None:
+        raise UserError("an encrypted root needs a passphrase", next_step="give one: --luks-passphrase-file FILE")
+    place = cached_place(cache, plan.key, kept_format(plan.profile.disk, plan.profile.format))
     clock = Clock(progress)
     check_output(plan.output, find_format(plan.profile.format), force=True)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
@@ -306,11 +340,13 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
         with locked(cache / "locks" / f"image-{plan.key[:16]}.lock", f"making {plan.output.name}", wait=SAME_SECONDS):
             # entered for a cached image too: it removes what a killed run left
             with working_directory(cache / "images", "create") as work:
-                cached = plan.use_cache and copy_kept(place, plan.output, clock)
+                make_data_disks(plan.output, plan.profile.format, plan.profile.disk, work)
+                write = _writer(plan, passphrase, work)
+                cached = plan.use_cache and copy_kept(place, plan.output, clock, write)
                 if not cached:
                     _space(cache, plan)
                     made = make_image(plan, channels, cache, work, clock)
-                    keep_image(made, place, plan.output, plan.manifest(), clock)
+                    keep_image(made, place, plan.output, plan.manifest(), clock, write)
                     write_json(_last(cache, plan.profile), plan.inputs)
             forget_old(cache)
     on_disk = plan.output.stat().st_blocks * 512
@@ -327,6 +363,19 @@ def _space(cache: Path, plan: ImagePlan) -> None:
             on=cache,
             next_step="free space, or set RASTOS_CACHE to a larger disk",
         )
+
+
+def _writer(plan: ImagePlan, passphrase: bytes | None, work: Path) -> Callable[[Path], None] | None:
+    """What makes the output of a kept image, where that is more than a copy: an encrypted root, a mirror."""
+    disk = plan.profile.disk
+    if not (disk.luks or disk.raid1):
+        return None
+
+    def write(kept: Path) -> None:
+        kind, output = plan.profile.format, plan.output
+        write_disks(kept, kind, plan.layout, disk, seed=plan.key, passphrase=passphrase, work=work, output=output)
+
+    return write
 
 
 def _last(cache: Path, profile: ImageProfile) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from rastos.errors import IntegrityError
 from rastos.host import copy_extents, data_extents, read_json, rename_durable, write_json
 
 from .clock import Clock
-from .formats.table import find_format
+from .formats.table import find_format, format_of_name
 
 KEPT_IMAGES = 6
+Write = Callable[[Path], None]
 
 
 def cached_place(cache: Path, key: str, kind: str) -> Path:
@@ -28,24 +29,25 @@ def record_of(place: Path) -> Path:
     return place.with_name(f"{place.name.partition('.')[0]}.json")
 
 
-def keep_image(made: Path, place: Path, output: Path, manifest: Mapping[str, Any], clock: Clock) -> None:
-    """Copy a new image to its output; then keep it, with what it has to be held to when it is used again."""
+def keep_image(
+    made: Path, place: Path, output: Path, manifest: Mapping[str, Any], clock: Clock, write: Write | None
+) -> None:
+    """Bring a new image to its output; then keep it, with what it has to be held to when it is used again."""
     extents = data_extents(made)
-    with clock.phase("copy to the output folder"), _new_output(output) as new:
-        digest = _copied(made, new, extents)
+    with clock.phase("copy to the output folder"):
+        digest = _delivered(made, extents, output, write)
     record = record_of(place)
     record.unlink(missing_ok=True)  # it is about what was there before
     os.replace(made, place)
     write_json(record, {**manifest, "seconds": dict(clock.laps), "sha256": digest, "extents": extents})
 
 
-def copy_kept(place: Path, output: Path, clock: Clock) -> bool:
-    """Copy the kept image to the output; False: there is none, or it is not what was kept."""
+def copy_kept(place: Path, output: Path, clock: Clock, write: Write | None) -> bool:
+    """Bring the kept image to the output; False: there is none, or it is not what was kept."""
     try:
         record = read_json(record_of(place))
-        with clock.phase("copy to the output folder"), _new_output(output) as new:
-            if _copied(place, new, record["extents"]) != record["sha256"]:
-                raise IntegrityError("the cached image is damaged", on=place, next_step="it is made again")
+        with clock.phase("copy to the output folder"):
+            _delivered(place, record["extents"], output, write, record["sha256"])
     except (FileNotFoundError, KeyError, TypeError):
         return False
     except IntegrityError as error:
@@ -55,9 +57,28 @@ def copy_kept(place: Path, output: Path, clock: Clock) -> bool:
     return True
 
 
+def _delivered(
+    kept: Path, extents: Sequence[Sequence[int]], output: Path, write: Write | None, wanted: str = ""
+) -> str:
+    """Make the output of a kept image, by `write` where that is more than a copy; its digest. IntegrityError: not `wanted`."""
+
+    def checked(digest: str) -> str:
+        if wanted and digest != wanted:
+            raise IntegrityError("the cached image is damaged", on=kept, next_step="it is made again")
+        return digest
+
+    if write is not None:
+        digest = checked(copy_extents(kept, None, extents))
+        write(kept)
+        return digest
+    with _new_output(output) as new:
+        os.truncate(new, kept.stat().st_size)
+        return checked(copy_extents(kept, new, extents))
+
+
 def forget_old(cache: Path) -> None:
     """Keep the images used last: each costs what it has on disk."""
-    kept = [path for path in (cache / "images").iterdir() if path.is_file() and path.suffix not in ("", ".json")]
+    kept = [path for path in (cache / "images").iterdir() if format_of_name(path) is not None]
     for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_IMAGES:]:
         path.unlink(missing_ok=True)
         record_of(path).unlink(missing_ok=True)
@@ -79,8 +100,3 @@ def _new_output(output: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _copied(source: Path, target: Path, extents: Sequence[Sequence[int]]) -> str:
-    os.truncate(target, source.stat().st_size)
-    return copy_extents(source, target, extents)

@@ -23,8 +23,9 @@ from rastos.package import Channel, apply_layers, fetch_layers, target_for
 from rastos.progress import Progress
 from rastos.snapshot import Esp, LayeredTree, MtoolsEsp, Store, create_session, deploy, plan_deploy, release_space
 
-from .bootloader import install_bootloader
+from .bootloader import install_bios_loader, install_bootloader
 from .clock import Clock
+from .disk_making import disk_words, kept_format, make_swap, root_place, write_data_mounts
 from .filesystem import make_esp, make_root, renew_root
 from .formats.table import find_format
 from .formats.writing import write_format
@@ -54,9 +55,12 @@ def make_image(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: 
                 os.truncate(stream.fileno(), layout.size)
             write_layout(disk, layout)
             make_esp(disk, layout.esp, volume_id=plan.key[:8])
+            if layout.bios:
+                install_bios_loader(disk, layout)
         fresh = _packages(plan, channels, cache, disk, place, clock)
         (place / "top").mkdir()
-        with attached(disk, offset=layout.root.start, size=layout.root.size) as device:
+        start, size = root_place(layout)
+        with attached(disk, offset=start, size=size) as device:
             if not fresh:
                 renew_root(device)
             with mounted(device, place / "top", "btrfs", OPTIONS) as top:
@@ -66,7 +70,7 @@ def make_image(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: 
                 esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size, epoch=EARLIEST)
                 first_system(plan, esp, top, layered.tree, clock)
                 release_space(top)
-        kind = find_format(plan.profile.format)
+        kind = find_format(kept_format(plan.profile.disk, plan.profile.format))
         result = work / f"image{kind.suffix}"
         with clock.phase(f"write {kind.name}"):
             if kind.name == "raw":
@@ -94,16 +98,16 @@ def _packages(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: P
     """Put a btrfs with all packages into the root's place on the disk; whether it is a new one, with an id of its own."""
     stages = StageCache(cache / "stages")
     keys = [layer.key for layer in plan.layers]
-    root, work = plan.layout.root, place / "stage.btrfs"
+    (start, room), work = root_place(plan.layout), place / "stage.btrfs"
     done = 0
     while plan.use_cache and plan.cacheable:
-        stage, done = stages.best(keys, room=root.size)
+        stage, done = stages.best(keys, room=room)
         if stage is None:
             break
         try:
             with clock.phase("packages from the cache"):
                 if done == len(keys):
-                    stages.place(stage, disk, at=root.start)
+                    stages.place(stage, disk, at=start)
                     return False
                 with open(work, "xb") as stream:
                     os.truncate(stream.fileno(), max(stage.size, _size(plan)))
@@ -123,14 +127,14 @@ def _packages(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: P
                 stages.keep(work, keys)
             except OSError as error:
                 clock.progress.note(f"the packages were not kept for the next image: {error.strerror}", "warning")
-    copy_extents(work, disk, extents, at=root.start)
+    copy_extents(work, disk, extents, at=start)
     work.unlink()
     return True
 
 
 def _size(plan: ImagePlan) -> int:
     """Of a file system for the packages alone: room to unpack, small enough for any disk they fit on."""
-    return min(2 * plan.packages.installed_size + ROOM, plan.layout.root.size) >> 20 << 20
+    return min(2 * plan.packages.installed_size + ROOM, root_place(plan.layout)[1]) >> 20 << 20
 
 
 def _install(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path, done: int, clock: Clock) -> None:
@@ -176,10 +180,13 @@ def fill_disk(
 def first_system(plan: ImagePlan, esp: Esp, top: Path, tree: Path, clock: Clock) -> None:
     """Make `top` a store whose first snapshot is `tree`, a subvolume there that has the packages; configured and deployed."""
     layout, profile = plan.layout, plan.profile
-    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline, uki=profile.uki)
+    cmdline = f"{profile.cmdline} {disk_words(layout, profile.disk, top)}".strip()
+    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=cmdline, uki=profile.uki)
+    make_swap(top, profile.disk)
     with create_session(store, None, "create the image", tree=tree) as session:
         with clock.phase("configure the system"):
             configure_system(session.tree, profile, layout.esp)
+            write_data_mounts(session.tree, profile.disk)
             if plan.project:
                 write_project(session.tree, plan.project)
             moment = without_moment(session.tree)

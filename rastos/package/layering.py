@@ -64,31 +64,40 @@ def set_groups(manifest: Manifest, sets: Sequence[str], declared: Iterable[str])
 def layers_of(plan: Plan, groups: Sequence[tuple[str, Sequence[str]]], *, rules: str) -> tuple[Layer, ...]:
     """Cut the plan for an empty tree into layers, one or more for each group of targets.
 
-    The targets of the last group come last, alone; what no group asks for goes below them. `rules`: what else decides what comes out.
+    The targets of the last group come last, alone; what they need comes before the last group but one, so that a change of
+    that one leaves it as it is. What no group asks for is the last layer but one. `rules`: what else decides what comes out.
     """
     graph = _Graph(plan.records)
     taken: set[str] = set()
     parts: list[tuple[str, set[str]]] = []
-    for number, (name, targets) in enumerate(groups[:-1]):
+
+    def add(name: str, targets: Sequence[str]) -> None:
+        nonlocal taken
         part: set[str] = set()
         for target in targets:
-            part |= graph.closure(target) - taken
-            if number and len(part) >= LARGE:
+            part |= graph.closure(target) - taken - last
+            if parts and len(part) >= LARGE:
                 parts.append((name, part))
                 taken, part = taken | part, set()
         if part:
             parts.append((name, part))
             taken |= part
+
     name, targets = groups[-1]
     # alone, without what they need: they change most often
-    last = {member for target in targets for member in graph.known.get(_name(target), ())} - taken
+    last = {member for target in targets for member in graph.known.get(_name(target), ())}
+    for group in groups[:-2]:
+        add(*group)
     needs = set[str]().union(*(graph.closure(target) for target in targets)) - taken - last
-    rest = {record.name for record in plan.records} - taken - last - needs
-    if rest and parts:
-        parts[-1] = (parts[-1][0], parts[-1][1] | rest)
-    else:
-        needs |= rest
-    parts += [(word, part) for word, part in ((f"needs of {name}", needs), (name, last)) if part]
+    if needs:
+        parts.append((f"needs of {name}", needs))
+        taken |= needs
+    for group in groups[-2:-1]:
+        add(*group)
+    if rest := {record.name for record in plan.records} - taken - last:
+        parts.append(("others", rest))
+    if last:
+        parts.append((name, last))
     return tuple(_chained(plan, parts, graph, rules))
 
 

@@ -31,8 +31,9 @@ def test_what_is_in_which_layer() -> None:
     wanted = plan(init="libc", libc="", app="lib>=2 libc", lib="libc", linux="kmod libc", kmod="libc", other="")
     assert shape(wanted, GROUPS) == [
         ("base", ["libc", "init"]),
-        ("profile", ["lib", "app", "other"]),
         ("needs of kernel", ["kmod"]),
+        ("profile", ["lib", "app"]),
+        ("others", ["other"]),
         ("kernel", ["linux"]),
     ]
     every = layers_of(wanted, GROUPS, rules="")
@@ -63,7 +64,7 @@ def test_a_key_follows_from_what_is_below_alone() -> None:
 
 def test_a_large_group_is_cut_but_not_the_first() -> None:
     many = {f"p{number:02}": "" for number in range(2 * LARGE + 1)}
-    groups = [("base", ["init"]), ("set", list(many)), ("kernel", ["linux"])]
+    groups = [("base", ["init"]), ("set", list(many)), ("profile", []), ("kernel", ["linux"])]
     assert [(name, len(found)) for name, found in shape(plan(init="", linux="", **many), groups)] == [
         ("base", 1),
         ("set 1", LARGE),
