@@ -18,7 +18,13 @@ Status = Literal["ok", "missing", "degraded"]
 INCLUDE = ("/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/aarch64-linux-gnu")
 LIBRARY = ("/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu")
 FIRMWARE = ("/usr/share/OVMF", "/usr/share/edk2/x64", "/usr/share/edk2/ovmf", "/usr/share/edk2-ovmf/x64")
-BOOTLOADER = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+BOOTLOADERS = {
+    "systemd-boot": ("/usr/lib/systemd/boot/efi/systemd-bootx64.efi",),
+    # what a BIOS reads from the first sector of a GPT disk: its places on Debian, Arch and Fedora
+    "syslinux": tuple(
+        f"/usr/{folder}/gptmbr.bin" for folder in ("lib/syslinux/mbr", "lib/syslinux/bios", "share/syslinux")
+    ),
+}
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg",)
 SPACE_NEEDED = 12 << 30  # bytes: kernel source and build 4 GiB, images and caches the rest
 SPACE_LEAST = 6 << 30
@@ -149,7 +155,7 @@ def _place(program: str) -> str:
             )
         )
     if kind == "bootloader":
-        return _first(BOOTLOADER)
+        return _first(*BOOTLOADERS[name])
     if kind == "keyring":
         return _first(*KEYRINGS)
     return ""
