@@ -18,6 +18,11 @@ class Privilege:
     user: int
     may_mount: bool
 
+    @property
+    def is_root(self) -> bool:
+        """Root, and not one that only looks so, as in a container or a user namespace without the right to mount."""
+        return self.user == 0 and self.may_mount
+
     @classmethod
     def current(cls) -> Privilege:
         """Read from this process (proc(5), CapEff)."""
@@ -30,6 +35,5 @@ class Privilege:
 
 def require_root(purpose: str) -> None:
     """Raise HostError unless this process is root and may mount; `purpose` completes "root is needed to …"."""
-    now = Privilege.current()
-    if now.user != 0 or not now.may_mount:
+    if not Privilege.current().is_root:
         raise HostError(f"root is needed to {purpose}", next_step="run it as root, for example with sudo")

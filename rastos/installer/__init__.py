@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .formats.source import image_size
     from .formats.table import COMPRESSIONS, FORMATS, Format, check_compression, find_format
     from .image import Image, ImagePlan, create_image, kind_of, plan_image
+    from .in_vm.creating import check_vm, create_image_in_vm
     from .initprogram import init_package
     from .inspect import Inspection, inspect_image
     from .install.afterwards import leave_machine
@@ -59,6 +60,7 @@ _HOMES = {
     "adopt.opening": ("ForeignDisk", "open_foreign"),
     "adopt.plan": ("AdoptPlan", "Adoption", "plan_adopt"),
     "bootfacts": ("ImageKernel", "image_kernel"),
+    "in_vm.creating": ("check_vm", "create_image_in_vm"),
     "initprogram": ("init_package",),
     "install.afterwards": ("leave_machine",),
     "install.answers": ("InstallAnswers", "found_answers", "read_answers"),
@@ -154,12 +156,14 @@ __all__ = [
     "check_comparable",
     "check_compression",
     "check_image_profile",
+    "check_vm",
     "compact_image",
     "compare_builds",
     "convert_image",
     "copy_from_image",
     "copy_into_image",
     "create_image",
+    "create_image_in_vm",
     "create_root",
     "disk_fault",
     "disks",

@@ -76,6 +76,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Build it a second time and compare; status 1 where they differ.",
 )
+@click.option(
+    "--in-vm/--no-in-vm",
+    default=None,
+    help="Work in a virtual machine, which needs no root (default: for a user who isn't root).",
+)
+@click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="How long that machine may take (3600).")
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -104,6 +110,8 @@ def create(
     force: bool,
     no_cache: bool,
     twice: bool,
+    in_vm: bool | None,
+    timeout: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -115,12 +123,13 @@ def create(
 
     from rastos.cli.kernel.distro import distro_package
     from rastos.errors import UserError
-    from rastos.host import require_root
+    from rastos.host import Privilege
     from rastos.installer import (
         build_again,
         check_comparable,
         check_compression,
         create_image,
+        create_image_in_vm,
         disk_fault,
         find_format,
         load_image_profile,
@@ -130,8 +139,9 @@ def create(
     from rastos.kernel import distro_request
     from rastos.package import LocalRepository, load_manifest
 
+    in_vm = not Privilege.current().is_root if in_vm is None else in_vm
     if not dry_run:
-        require_root("create an image")
+        _check_way(app, in_vm, twice)
     chosen: ImageProfile = load_image_profile(profile, app.config.profile_folders)
     wanted = find_format(kind or chosen.format)
     # what the profile says of compression is for the profile's format
@@ -193,7 +203,18 @@ def create(
             "there is an image already", on=target, next_step="overwrite it with --force, or name another --output"
         )
     passphrase = _passphrase(luks_passphrase_file) if chosen.disk.luks else None
-    made = create_image(plan, channels, cache=app.config.cache, progress=app.progress, passphrase=passphrase)
+    if in_vm:
+        made = create_image_in_vm(
+            plan,
+            channels,
+            repository,
+            cache=app.config.cache,
+            progress=app.progress,
+            passphrase=passphrase,
+            timeout=float(timeout or 3600),
+        )
+    else:
+        made = create_image(plan, channels, cache=app.config.cache, progress=app.progress, passphrase=passphrase)
     again = build_again(plan, channels, target, cache=app.config.cache, progress=app.progress) if twice else None
     if as_json:
         whole = {**plan.to_json(), "bytes_on_disk": made.bytes_on_disk, "seconds": dict(made.seconds)}
@@ -203,6 +224,23 @@ def create(
         _show_again(app, again)
     if again and not again.identical:
         click.get_current_context().exit(1)
+
+
+def _check_way(app: Application, in_vm: bool, twice: bool) -> None:
+    """What the work needs is said before it is begun: root, or a kernel for a virtual machine."""
+    from rastos.errors import HostError
+    from rastos.host import require_root
+    from rastos.installer import check_vm
+    from rastos.package import LocalRepository
+
+    if not in_vm:
+        require_root("create an image")
+    elif twice:
+        raise HostError(
+            "root is needed to compare two builds", next_step="run it as root, or leave out --verify-reproducible"
+        )
+    else:
+        check_vm(LocalRepository(app.config.repository))
 
 
 def _sources(
