@@ -36,4 +36,7 @@ class Privilege:
 def require_root(purpose: str) -> None:
     """Raise HostError unless this process is root and may mount; `purpose` completes "root is needed to …"."""
     if not Privilege.current().is_root:
-        raise HostError(f"root is needed to {purpose}", next_step="run it as root, for example with sudo")
+        raise HostError(
+            f"root is needed to {purpose}",
+            next_step="run it as root, for example with sudo (image create, boot and test need no root)",
+        )

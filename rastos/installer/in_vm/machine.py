@@ -148,7 +148,10 @@ def _talk(
             raise _Ended(f"did not end within {timeout:g} s")
         readable, writable, _ = select.select([port], [port] if unsent else [], [], min(left, 1.0))
         if writable:
-            unsent = unsent[port.send(unsent[:65536]) :]
+            try:
+                unsent = unsent[port.send(unsent[:65536]) :]
+            except (BrokenPipeError, ConnectionResetError):
+                raise _Ended("ended without a result") from None
         if not readable:
             if qemu.poll() is not None:
                 raise _Ended("ended without a result")
