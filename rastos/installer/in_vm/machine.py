@@ -24,7 +24,7 @@ from .messages import LONGEST, PORT
 INIT = Path(__file__).with_name("init.sh")
 MEMORY = 2048  # MiB
 LENGTH = 8
-_CONSOLE_TAIL = 30  # lines
+_CONSOLE_TAIL = 60  # lines
 
 
 @dataclass(frozen=True, slots=True)
