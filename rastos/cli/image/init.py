@@ -116,7 +116,8 @@ class _Interview:
             elif key == "timezone":
                 default = host_time_zone()
             elif key == "size":
-                default = f"{load_image_profile(said['inherits'], self.folders).size >> 30}G"
+                size = load_image_profile(said["inherits"], self.folders).size
+                default = f"{size >> 20}M" if size % (1 << 30) else f"{size >> 30}G"
             value = self.one(key, question, default)
             said[key] = "" if value in ("none", "dhcp") else value
         said["packages"] = tuple(self.given["packages"])
@@ -166,10 +167,14 @@ class _Interview:
             return password_hash(given, question)
         if not self.asks:
             return ""
-        text = click.prompt(
-            question, default="", hide_input=True, confirmation_prompt=True, show_default=False, err=True
-        )
-        return password_hash(text, question) if text else ""
+        while text := self.hidden(question):
+            if self.hidden("Again") == text:
+                return password_hash(text, question)
+            click.echo("Error: the two are not the same", err=True)
+        return ""
+
+    def hidden(self, question: str) -> str:
+        return str(click.prompt(question, default="", hide_input=True, show_default=False, err=True))
 
     def sudo(self, said: dict[str, Any]) -> str:
         if not self.asks:
