@@ -93,8 +93,8 @@ def test_image(
     purposes: Sequence[str] = (),
     memory: int = 1024,
     timeout: float = BOOT_SECONDS,
-    reboot: bool = True,
     secure_boot_cert: Path | None = None,
+    reboot: bool = True,
 ) -> TestReport:
     """Boot an image by each way and check it. The image isn't changed; console logs are kept where a check failed.
 
@@ -102,8 +102,8 @@ def test_image(
     that has to run, where a fallback to another would not do; `timeout` (seconds) is for
     one boot, for its services, and for each of `commands`, which have to end with status 0 in the guest; `purposes` are
     names of PURPOSES, whose checks are held in the last boot and may take as long, and five minutes at least; that boot is
-    followed by a second one, unless `reboot` is False.
-    With `secure_boot_cert` the boot by UEFI is one with Secure Boot, and only what its key signed starts.
+    followed by a second one, unless `reboot` is False. With `secure_boot_cert` the boot by UEFI is one with Secure Boot,
+    and only what its key signed starts.
     """
     checks: list[Check] = []
     boots: list[tuple[str, float]] = []

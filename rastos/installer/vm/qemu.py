@@ -28,8 +28,8 @@ class MachineSpec:
     `ssh_key` a public key root gets through a systemd credential (systemd.system-credentials(7)). `gdb` is the port of
     127.0.0.1 a debugger connects to, 0 for a socket, None for none; `stopped` waits for it before the first instruction.
     `secure`: the firmware is one with Secure Boot, which keeps its variables from the guest by System Management Mode.
-    `fitted` is what it has besides.
-    `watchdog` is what QEMU does when nobody feeds it: pause, so that the hang is seen, or reset as a board would.
+    `fitted` is what it has besides. `watchdog` is what QEMU does when nobody feeds it: pause, so that the hang is seen, or
+    reset as a board would.
     """
 
     runtime: Path
