@@ -18,6 +18,8 @@ from .bootentry import ENTRIES, KERNELS
 SPARE = ".spare-"
 SPARES = 24
 FILLERS = 30  # files with names of 6 slots of 32 bytes, made and removed
+# said of a loop device, which has no geometry; mtools goes by what the file system says
+NO_GEOMETRY = re.compile(r"Could not get geometry of device \([^)]*\)\s*")
 ENVIRONMENT = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"}
 
 
@@ -201,7 +203,8 @@ class MtoolsEsp:
         fixed = {} if self.epoch is None else {"SOURCE_DATE_EPOCH": str(self.epoch), "TZ": "UTC"}
         done = run(argv, env={**ENVIRONMENT, **fixed}, check=False, stdin=stdin, timeout=120)
         # mdir of an empty file system: status 1 and no word (`empty`)
-        if done.status != 0 and not (empty and not done.stderr.strip().removeprefix('mdir: File "::/" not found')):
+        said = NO_GEOMETRY.sub("", done.stderr).strip()
+        if done.status != 0 and not (empty and not said.removeprefix('mdir: File "::/" not found')):
             self._forget()
             if "Disk full" in done.stderr or "No free" in done.stderr:
                 raise HostError(
@@ -212,7 +215,7 @@ class MtoolsEsp:
                 on=self.file,
                 argv=done.argv,
                 status=done.status,
-                tail=done.stderr.strip(),
+                tail=said,
             )
         return done.stdout
 
