@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +41,7 @@ from rastos.progress import Progress
 from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
 
 from .bootloader import install_bios_loader, install_bootloader
+from .clock import Clock
 from .disk_making import (
     disk_packages,
     disk_words,
@@ -276,7 +275,7 @@ def create_image(
     if plan.profile.disk.luks and passphrase is None:
         raise UserError("an encrypted root needs a passphrase", next_step="give one: --luks-passphrase-file FILE")
     place = _cached(cache, plan.key, kept_format(plan.profile.disk, plan.profile.format))
-    clock = _Clock(progress)
+    clock = Clock(progress)
     check_output(plan.output, find_format(plan.profile.format), force=True)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
     with image_lock(plan.output, "creating the image"):
@@ -307,7 +306,7 @@ def create_image(
     return Image(plan.output, plan.profile.format, plan.layout.size, on_disk, plan.key, plan.cached, tuple(clock.laps))
 
 
-def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path, clock: _Clock) -> Path:
+def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path, clock: Clock) -> Path:
     private_mounts()
     disk = work / "disk.raw"
     layout = plan.layout
@@ -344,11 +343,11 @@ def fill_disk(
     esp: MtoolsEsp,
     top: Path,
     progress: Progress,
-    clock: _Clock | None = None,
+    clock: Clock | None = None,
 ) -> None:
     """Install the plan's packages on formatted partitions, `top` being the btrfs top level: first snapshot, first deployment."""
     layout, profile = plan.layout, plan.profile
-    clock = clock or _Clock(progress)
+    clock = clock or Clock(progress)
     cmdline = f"{profile.cmdline} {disk_words(layout, profile.disk, top)}".strip()
     store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=cmdline, uki=profile.uki)
     make_swap(top, profile.disk)
@@ -397,19 +396,3 @@ def _space(cache: Path, plan: ImagePlan) -> None:
             on=cache,
             next_step="free space, or set RASTOS_CACHE to a larger disk",
         )
-
-
-class _Clock:
-    """Phases as progress steps, and their durations."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.laps: list[tuple[str, float]] = []
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Run a block as a named phase."""
-        started = time.monotonic()
-        with self.progress.step(name[0].upper() + name[1:]):
-            yield
-        self.laps.append((name, round(time.monotonic() - started, 3)))
