@@ -1,4 +1,4 @@
-"""The phases of making an image: progress steps, and how long each took."""
+"""How long the phases of a piece of work take, as they are shown and kept."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
     from .keys import export_keys, fingerprint, read_keys, sign_files
+    from .layering import Layer, apply_layers, fetch_layers, how_made, layers_of, set_groups
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
     from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
@@ -135,6 +136,7 @@ _HOMES = {
         "chosen_entry",
         "history_of",
     ),
+    "layering": ("Layer", "apply_layers", "fetch_layers", "how_made", "layers_of", "set_groups"),
     "lockfile": (
         "LockedFile",
         "LockedPackage",
@@ -271,6 +273,7 @@ __all__ = [
     "History",
     "HistoryEntry",
     "InstalledPackage",
+    "Layer",
     "Leaf",
     "LocalChannel",
     "LocalPackage",
@@ -305,6 +308,7 @@ __all__ = [
     "Why",
     "add_packages",
     "altered_packages",
+    "apply_layers",
     "apply_plan",
     "bundle_channels",
     "bundle_repository",
@@ -322,15 +326,18 @@ __all__ = [
     "exact_manifest",
     "exact_text",
     "export_keys",
+    "fetch_layers",
     "files",
     "find_config_files",
     "fingerprint",
     "history_of",
+    "how_made",
     "info",
     "installed",
     "installed_files",
     "json_schema",
     "keys_of",
+    "layers_of",
     "load_indexes",
     "load_manifest",
     "make_lock",
@@ -358,6 +365,7 @@ __all__ = [
     "save",
     "search",
     "serving",
+    "set_groups",
     "settle_config",
     "shown_version",
     "sign_files",

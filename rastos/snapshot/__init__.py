@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .etc_merge import EtcConflict, EtcMerge
     from .foreign import copy_foreign, drop_foreign, drop_store, fill_state, foreign_subvolumes, is_foreign_root
     from .kernels import TreeKernel, kernel_release, kernels_in
+    from .layered import LayeredTree, release_space
     from .metadata import Delta, Deployment, Intent, Snapshot
     from .orphans import Finding, examine, mend
     from .packages import PackageSource, change_packages, plan_packages, words_of
@@ -98,6 +99,7 @@ _HOMES = {
         "copy_foreign", "drop_foreign", "drop_store", "fill_state", "foreign_subvolumes", "is_foreign_root",
     ),
     "kernels": ("TreeKernel", "kernel_release", "kernels_in"),
+    "layered": ("LayeredTree", "release_space"),
     "metadata": ("Delta", "Deployment", "Intent", "Snapshot"),
     "orphans": ("Finding", "examine", "mend"),
     "packages": ("PackageSource", "change_packages", "plan_packages", "words_of"),
@@ -145,28 +147,29 @@ _HOMES = {
 __all__ = [
     "BadMark", "Boot", "BootFiles", "BootState", "BootVerdict", "CancelPlan", "Contract", "CopyPlan", "Damage",
     "DeletePlan", "Delta", "DeployPlan", "Deployment", "Difference", "EXAMPLE", "Esp", "EtcChange", "EtcConflict",
-    "EtcDifference", "EtcMerge", "EtcState", "Exported", "Finding", "Have", "Imported", "Intent", "KeepPlan", "Mend",
-    "MountedEsp", "MtoolsEsp", "NewerState", "Node", "NodeChange", "NodeResult", "PackageChange", "PackageSource",
-    "PathChange", "Pending", "Prunable", "PrunePlan", "Received", "Recorded", "Remote", "RepairPlan", "ReparentPlan",
-    "SECTIONS", "STATE", "Schedule", "SendItem", "SendPlan", "Session", "SessionRecord", "Signer", "Sizes",
-    "Snapshot", "SnapshotCheck", "StampShown", "StatePath", "StatePlace", "StateReport", "StateShown", "Store",
-    "SwapPlace", "Tree", "TreeChange", "TreeKernel", "Trust", "ValueChange", "Verdict", "Written", "ancestors", "ask",
-    "bad_snapshots", "boot_entries", "boot_files", "boot_state", "booted_deployment", "booted_snapshot", "boots",
-    "cancel", "change_etc", "change_many", "change_packages", "changed_tree", "check_kernel", "check_name",
-    "check_session_name", "check_snapshot", "check_tag", "compressed_streams", "copy_foreign", "copy_snapshots",
-    "create_session", "create_snapshot", "delete", "deploy", "descendants", "difference", "discard_session",
-    "drop_foreign", "drop_old", "drop_store", "etc_path", "etc_state", "examine", "export_oci", "export_tar",
-    "fill_state", "foreign_subvolumes", "forget_unfinished", "grow", "import_archive", "is_foreign_root", "keep",
-    "kept_session", "kept_sessions", "kernel_release", "kernels_in", "known_sizes", "last_good", "mark_bad",
-    "marks_of", "matching", "measured_sizes", "mend", "newest_usable", "open_session", "opened_place",
-    "opened_running", "parse_remote", "parse_schedule", "path_log", "plan_cancel", "plan_clone_tree", "plan_copy",
-    "plan_delete", "plan_deploy", "plan_keep", "plan_packages", "plan_prune", "plan_push", "plan_rebase",
-    "plan_recursive", "plan_repair", "plan_reparent", "plan_resolve", "plan_restore", "plan_rollback", "plan_send",
-    "plan_sync", "protected", "proven", "prune", "quick_problems", "read_boots", "read_contract", "read_have",
-    "read_stamps", "receive", "receive_directly", "record", "record_missing", "recorded_digest", "repair", "reparent",
-    "replace_by_stream", "require_unchanged", "run_in_session", "send", "send_to", "send_to_file", "services",
-    "session_files", "shell_in_session", "sources_of", "state_report", "stream_header", "stream_of",
-    "text_difference", "verdict", "what_is_there", "why_not_swapped", "words_of", "written_versions",
+    "EtcDifference", "EtcMerge", "EtcState", "Exported", "Finding", "Have", "Imported", "Intent", "KeepPlan",
+    "LayeredTree", "Mend", "MountedEsp", "MtoolsEsp", "NewerState", "Node", "NodeChange", "NodeResult",
+    "PackageChange", "PackageSource", "PathChange", "Pending", "Prunable", "PrunePlan", "Received", "Recorded",
+    "Remote", "RepairPlan", "ReparentPlan", "SECTIONS", "STATE", "Schedule", "SendItem", "SendPlan", "Session",
+    "SessionRecord", "Signer", "Sizes", "Snapshot", "SnapshotCheck", "StampShown", "StatePath", "StatePlace",
+    "StateReport", "StateShown", "Store", "SwapPlace", "Tree", "TreeChange", "TreeKernel", "Trust", "ValueChange",
+    "Verdict", "Written", "ancestors", "ask", "bad_snapshots", "boot_entries", "boot_files", "boot_state",
+    "booted_deployment", "booted_snapshot", "boots", "cancel", "change_etc", "change_many", "change_packages",
+    "changed_tree", "check_kernel", "check_name", "check_session_name", "check_snapshot", "check_tag",
+    "compressed_streams", "copy_foreign", "copy_snapshots", "create_session", "create_snapshot", "delete", "deploy",
+    "descendants", "difference", "discard_session", "drop_foreign", "drop_old", "drop_store", "etc_path",
+    "etc_state", "examine", "export_oci", "export_tar", "fill_state", "foreign_subvolumes", "forget_unfinished",
+    "grow", "import_archive", "is_foreign_root", "keep", "kept_session", "kept_sessions", "kernel_release",
+    "kernels_in", "known_sizes", "last_good", "mark_bad", "marks_of", "matching", "measured_sizes", "mend",
+    "newest_usable", "open_session", "opened_place", "opened_running", "parse_remote", "parse_schedule", "path_log",
+    "plan_cancel", "plan_clone_tree", "plan_copy", "plan_delete", "plan_deploy", "plan_keep", "plan_packages",
+    "plan_prune", "plan_push", "plan_rebase", "plan_recursive", "plan_repair", "plan_reparent", "plan_resolve",
+    "plan_restore", "plan_rollback", "plan_send", "plan_sync", "protected", "proven", "prune", "quick_problems",
+    "read_boots", "read_contract", "read_have", "read_stamps", "receive", "receive_directly", "record",
+    "record_missing", "recorded_digest", "release_space", "repair", "reparent", "replace_by_stream",
+    "require_unchanged", "run_in_session", "send", "send_to", "send_to_file", "services", "session_files",
+    "shell_in_session", "sources_of", "state_report", "stream_header", "stream_of", "text_difference", "verdict",
+    "what_is_there", "why_not_swapped", "words_of", "written_versions",
 ]
 # fmt: on
 

@@ -53,7 +53,7 @@ from rastos.snapshot import (
 
 from ..bootloader import install_bootloader
 from ..filesystem import make_esp, make_root
-from ..image import fill_disk
+from ..making import fill_disk
 from ..open import MANIFEST, OPTIONS, image_lock
 from ..partition import ALIGN, Layout, read_layout, write_layout
 from ..system import configure_system
