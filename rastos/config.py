@@ -39,6 +39,9 @@ class Config:
         "keyring whose signatures on snapshots count (empty: keys/snapshots.gpg in the state folder)",
         "RASTOS_TRUSTED_KEYS",
     )
+    luks_passphrase_file: str = _setting(
+        "file with the passphrase of encrypted images (empty: it is asked for)", "RASTOS_LUKS_PASSPHRASE_FILE"
+    )
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -60,7 +63,15 @@ class Config:
 
 NAMES = tuple(item.name for item in fields(Config) if item.name != "origins")
 
-_TEXTS = ("kernel_mirror", "manifests", "retention", "signing_key", "signing_home", "trusted_keys")
+_TEXTS = (
+    "kernel_mirror",
+    "luks_passphrase_file",
+    "manifests",
+    "retention",
+    "signing_key",
+    "signing_home",
+    "trusted_keys",
+)
 # settings that are numbers: the least one, and what it counts
 _LEAST = {"jobs": 1, "kept_trees": 0}
 _MEANING = {"jobs": "the number of parallel jobs", "kept_trees": "the number of old trees to keep"}
@@ -82,6 +93,7 @@ def defaults(*, root: bool, home: Path, project: Path, cores: int) -> dict[str, 
         "signing_key": "",
         "signing_home": "",
         "trusted_keys": "",
+        "luks_passphrase_file": "",
     }
 
 

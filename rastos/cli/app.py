@@ -55,7 +55,12 @@ class Application:
             root=os.geteuid() == 0, home=Path.home(), project=self.project, cores=len(os.sched_getaffinity(0))
         )
         present = [path for path in files if path.is_file()]
-        return config.load(base, present, os.environ, self.options, project=self.project)
+        merged = config.load(base, present, os.environ, self.options, project=self.project)
+        if merged.luks_passphrase_file:
+            from rastos.installer import use_passphrase_file
+
+            use_passphrase_file(Path(merged.luks_passphrase_file).expanduser())
+        return merged
 
     @cached_property
     def out(self) -> Terminal:

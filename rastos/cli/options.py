@@ -44,6 +44,15 @@ def secure_boot_options(function: F) -> F:
     return function
 
 
+def secure_boot_machine_option(function: F) -> F:
+    """--secure-boot-cert of machines: the certificate that their firmware trusts."""
+    return click.option(
+        "--secure-boot-cert",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help="Boot with Secure Boot: this certificate (PEM) is enrolled, and only what its key signed starts.",
+    )(function)
+
+
 def secure_boot_pair(key: Path | None, certificate: Path | None) -> SecureBootKey | None:
     """The pair that the options name; None where they name none."""
     if key is None and certificate is None:

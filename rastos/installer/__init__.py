@@ -9,6 +9,9 @@ from rastos.surface import first_use
 if TYPE_CHECKING:
     from .bootfacts import ImageKernel, image_kernel
     from .checking import ProfileCheck, ProfileFinding, check_image_profile
+    from .disk_profile import DataDisk, Disk, disk_fault
+    from .encryption import read_passphrase, use_passphrase_file
+    from .enrolment import EnrolmentPlan, plan_enrolment, write_enrolment
     from .formats.compacting import Compacted, CompactPlan, compact_image, plan_compact
     from .formats.converting import Converted, ConvertPlan, convert_image, plan_convert
     from .formats.resizing import ResizePlan, plan_resize, resize_image
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "bootfacts": ("ImageKernel", "image_kernel"),
     "checking": ("ProfileCheck", "ProfileFinding", "check_image_profile"),
+    "disk_profile": ("DataDisk", "Disk", "disk_fault"),
+    "encryption": ("read_passphrase", "use_passphrase_file"),
+    "enrolment": ("EnrolmentPlan", "plan_enrolment", "write_enrolment"),
     "formats.compacting": ("CompactPlan", "Compacted", "compact_image", "plan_compact"),
     "formats.converting": ("ConvertPlan", "Converted", "convert_image", "plan_convert"),
     "formats.resizing": ("ResizePlan", "plan_resize", "resize_image"),
@@ -87,6 +93,9 @@ __all__ = [
     "ConvertPlan",
     "Converted",
     "Copied",
+    "DataDisk",
+    "Disk",
+    "EnrolmentPlan",
     "Entry",
     "FORMATS",
     "FileChange",
@@ -123,6 +132,7 @@ __all__ = [
     "copy_into_image",
     "create_image",
     "create_root",
+    "disk_fault",
     "find_format",
     "hash_password",
     "host_public_keys",
@@ -144,6 +154,7 @@ __all__ = [
     "parse_size",
     "plan_compact",
     "plan_convert",
+    "plan_enrolment",
     "plan_image",
     "plan_resize",
     "plan_root",
@@ -151,8 +162,11 @@ __all__ = [
     "public_key_fault",
     "read_from_image",
     "read_image_profile",
+    "read_passphrase",
     "resize_image",
     "throw_away_copy",
+    "use_passphrase_file",
+    "write_enrolment",
     "written_profile",
 ]
 

@@ -1,4 +1,4 @@
-"""systemd-boot on the ESP, by its fallback path too, so that no firmware variable is needed."""
+"""systemd-boot on the ESP, by its fallback path too, so that no firmware variable is needed; syslinux for a BIOS."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ import tempfile
 from pathlib import Path
 
 from rastos.errors import HostError
-from rastos.host import working_directory
+from rastos.host import require_programs, run, working_directory
 from rastos.kernel import SecureBootKey, sign_efi
-from rastos.snapshot import Esp
+from rastos.snapshot import Esp, MtoolsEsp
+
+from .partition import Layout
 
 BINARY = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 PLACES = ("/EFI/BOOT/BOOTX64.EFI", "/EFI/systemd/systemd-bootx64.efi")
+FIRST_PROGRAM = (
+    "/usr/lib/syslinux/mbr/gptmbr.bin",
+    "/usr/lib/syslinux/bios/gptmbr.bin",
+    "/usr/share/syslinux/gptmbr.bin",
+)
+CODE_BYTES = 440  # of a disk's first sector, before its signature and table
+BIOS_FOLDERS = ("/boot/syslinux", "/syslinux")
 CONFIGURATION = """\
 # Written by rastos. No default is named: the newest deployment that was not found bad starts.
 timeout 1
@@ -46,3 +55,30 @@ def install_bootloader(esp: Esp, tree: Path, secure_boot: SecureBootKey | None =
     esp.write("/loader/loader.conf", CONFIGURATION.encode())
     # bootctl(1): this name tells tools that entries are of type 1
     esp.write("/loader/entries.srel", b"type1\n")
+
+
+def install_bios_loader(disk: Path, layout: Layout) -> None:
+    """Make the ESP of a disk file one that a BIOS starts from too: syslinux(1), and its program for GPT in the first sector.
+
+    The menu comes with the first deployment. Raises HostError where this host has no syslinux.
+    """
+    require_programs("syslinux")
+    first = next((Path(path) for path in FIRST_PROGRAM if Path(path).is_file()), None)
+    if first is None:
+        raise HostError(
+            "no syslinux program for a GPT disk here",
+            on=FIRST_PROGRAM[0],
+            next_step="install syslinux-common (Debian) or syslinux",
+        )
+    code = first.read_bytes()
+    if len(code) > CODE_BYTES:
+        raise HostError(f"this is no program for a disk's first sector: {len(code)} bytes", on=first)
+    esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size)
+    for folder in BIOS_FOLDERS:  # both now: no deploy makes a folder (docs/commit-protocol.md)
+        esp.write(f"{folder}/README", b"The menu of the boot loader for a BIOS, written by rastos at each deploy.\n")
+    run(
+        ["syslinux", "--install", "--directory", "/syslinux", "--offset", str(layout.esp.start), disk],
+        what="install syslinux",
+    )
+    with open(disk, "r+b") as stream:
+        stream.write(code)

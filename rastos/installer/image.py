@@ -13,7 +13,6 @@ from typing import Any
 from rastos.errors import HostError, UserError
 from rastos.host import (
     attached,
-    copy_file,
     digest_of,
     mounted,
     private_mounts,
@@ -43,10 +42,20 @@ from rastos.package import (
 from rastos.progress import Progress
 from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
 
-from .bootloader import install_bootloader
+from .bootloader import install_bios_loader, install_bootloader
+from .disk_making import (
+    disk_packages,
+    disk_words,
+    kept_format,
+    make_data_disks,
+    make_swap,
+    root_place,
+    write_data_mounts,
+    write_disks,
+)
 from .filesystem import make_esp, make_root
 from .formats.converting import check_output
-from .formats.table import find_format
+from .formats.table import find_format, format_of_name
 from .formats.writing import write_format
 from .initprogram import init_package
 from .machine_project import project_of, write_project
@@ -130,6 +139,16 @@ def plan_image(
 
     Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
     """
+    if (profile.disk.luks or profile.disk.raid1 or profile.disk.data) and profile.format not in ("raw", "qcow2"):
+        raise UserError(
+            f"an encrypted root, a mirror or data disks can't be written as {profile.format}",
+            on=profile.path,
+            next_step="write qcow2 or raw; `rastos image convert` makes others of an encrypted one",
+        )
+    if profile.uki and profile.disk.bios:
+        raise UserError(
+            "a BIOS can't start a unified kernel image", on=profile.path, next_step="leave out uki or disk.bios"
+        )
     kernel, packages = packages_of(
         profile, manifest, channels, repository, cache=cache, progress=progress, lock=lock, decide=decide
     )
@@ -144,14 +163,14 @@ def plan_image(
     project = project_of(manifest, channels) if profile.rastos else ""
     signed = (secure_boot.fingerprint,) if secure_boot else ()
     key = digest_of(VERSION, described, contents, kernel.sha256, made, project, *signed)
-    layout = plan_layout(profile.size, profile.esp, seed=key)
+    disk = profile.disk
+    layout = plan_layout(profile.size, profile.esp, seed=key, luks=disk.luks, bios=disk.bios, raid1=disk.raid1)
     if packages.installed_size > layout.root.size:
         raise UserError(
             f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
             next_step="make the image larger: --size",
         )
-    place = _cached(cache, key, profile.format)
-    cached = place.is_file()
+    cached = _cached(cache, key, kept_format(profile.disk, profile.format)).is_file()
     policy = policy_of(manifest)
     return ImagePlan(
         profile, packages, kernel.name, kernel.version, layout, output, key, cached, policy, secure_boot, project
@@ -222,7 +241,11 @@ def plan_packages(
     return plan_change(
         nowhere,
         channels,
-        Change(install=tuple(dict.fromkeys((*profile.packages, *kernel, init, *own)))),
+        Change(
+            install=tuple(
+                dict.fromkeys((*profile.packages, *disk_packages(profile.disk, kind_of(manifest)), *kernel, init, *own))
+            )
+        ),
         progress,
         manifest=manifest,
         declared=manifest.declared(profile.sets, facts),
@@ -237,10 +260,22 @@ def kind_of(manifest: Manifest) -> str:
     return min(kinds) if kinds else "debian" if Path("/etc/debian_version").is_file() else "pacman"
 
 
-def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, progress: Progress) -> Image:
-    """Make the image and put it at its output path in one rename; whatever fails leaves no image and no mount."""
+def create_image(
+    plan: ImagePlan,
+    channels: Sequence[Channel],
+    *,
+    cache: Path,
+    progress: Progress,
+    passphrase: bytes | None = None,
+) -> Image:
+    """Make the image and put it at its output path in one rename; whatever fails leaves no image and no mount.
+
+    `passphrase` opens its root, where that is to be encrypted: it goes to the output only, never into the cache.
+    """
     require_root("create an image")
-    place = _cached(cache, plan.key, plan.profile.format)
+    if plan.profile.disk.luks and passphrase is None:
+        raise UserError("an encrypted root needs a passphrase", next_step="give one: --luks-passphrase-file FILE")
+    place = _cached(cache, plan.key, kept_format(plan.profile.disk, plan.profile.format))
     clock = _Clock(progress)
     check_output(plan.output, find_format(plan.profile.format), force=True)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
@@ -254,9 +289,19 @@ def create_image(plan: ImagePlan, channels: Sequence[Channel], *, cache: Path, p
                 made = _make(plan, channels, cache, work, clock)
                 write_json(_record(place), {**plan.manifest(), "seconds": dict(clock.laps)})
                 rename_durable(made, place)
-        os.utime(place)
-        with clock.phase("copy to the output folder"):
-            copy_file(place, plan.output)
+            os.utime(place)
+            with clock.phase("copy to the output folder"):
+                make_data_disks(plan.output, plan.profile.format, plan.profile.disk, work)
+                write_disks(
+                    place,
+                    plan.profile.format,
+                    plan.layout,
+                    plan.profile.disk,
+                    seed=plan.key,
+                    passphrase=passphrase,
+                    work=work,
+                    output=plan.output,
+                )
         _forget_old(cache)
     on_disk = plan.output.stat().st_blocks * 512
     return Image(plan.output, plan.profile.format, plan.layout.size, on_disk, plan.key, plan.cached, tuple(clock.laps))
@@ -271,13 +316,16 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
             os.truncate(stream.fileno(), layout.size)
         write_layout(disk, layout)
         make_esp(disk, layout.esp, volume_id=plan.key[:8])
+        if layout.bios:
+            install_bios_loader(disk, layout)
     (work / "top").mkdir()
-    with attached(disk, offset=layout.root.start, size=layout.root.size) as device:
+    start, size = root_place(layout)
+    with attached(disk, offset=start, size=size) as device:
         with clock.phase("make the root file system"):
             make_root(device)
         with mounted(device, work / "top", "btrfs", OPTIONS) as top:
             _fill(plan, channels, cache, disk, top, clock)
-    kind = find_format(plan.profile.format)
+    kind = find_format(kept_format(plan.profile.disk, plan.profile.format))
     if kind.name == "raw":
         with disk.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -291,13 +339,16 @@ def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path,
 def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path, top: Path, clock: _Clock) -> None:
     layout, profile = plan.layout, plan.profile
     esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size, epoch=EARLIEST)
-    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=profile.cmdline, uki=profile.uki)
+    cmdline = f"{profile.cmdline} {disk_words(layout, profile.disk, top)}".strip()
+    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=cmdline, uki=profile.uki)
+    make_swap(top, profile.disk)
     with create_session(store, None, "create the image") as session:
         with clock.phase("install packages"):
             target = target_for(session.tree, cache, immutable=True)
             apply_plan(target, channels, plan.packages, clock.progress, policy=plan.policy)
         with clock.phase("configure the system"):
             configure_system(session.tree, profile, layout.esp)
+            write_data_mounts(session.tree, profile.disk)
             if plan.project:
                 write_project(session.tree, plan.project)
             esp.epoch = without_moment(session.tree)
@@ -320,7 +371,7 @@ def _record(place: Path) -> Path:
 
 def _forget_old(cache: Path) -> None:
     """Keep the images used last: each costs what it has on disk."""
-    kept = [path for path in (cache / "images").iterdir() if path.is_file() and path.suffix not in ("", ".json")]
+    kept = [path for path in (cache / "images").iterdir() if format_of_name(path) is not None]
     for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_IMAGES:]:
         path.unlink(missing_ok=True)
         _record(path).unlink(missing_ok=True)

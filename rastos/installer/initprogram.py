@@ -15,23 +15,26 @@ from rastos.package import LocalRepository, PackageMetadata, write_package
 
 FOLDER = Path(__file__).with_name("init")
 SOURCES = {name: FOLDER / f"rastos-{name}.c" for name in ("init", "initramfs", "grow")}
+PARTS = (FOLDER / "rastos-initramfs-unlock.h",)  # included by one of them
 UNITS = "usr/lib/systemd/system"
 # where a file lies in the system, and its mode
 FILES = {
     "usr/lib/rastos/health": (FOLDER / "health.sh", 0o755),
+    "usr/lib/rastos/swap": (FOLDER / "swap.sh", 0o755),
     "usr/lib/systemd/system.conf.d/50-rastos-watchdog.conf": (FOLDER / "watchdog.conf", 0o644),
     **{f"{UNITS}/{path.name}": (path, 0o644) for path in sorted((FOLDER / "units").iterdir())},
 }
 # started without being enabled: what a deployment is worth must not hang on its /etc
 WANTED = {
     "sysinit.target.wants": "rastos-boot-record.service",
+    "swap.target.wants": "rastos-swap.service",
     "local-fs.target.wants": "rastos-grow.service",
     "multi-user.target.wants": "rastos-health.service",
     "boot-complete.target.requires": "rastos-health.service",
     "timers.target.wants": "rastos-boot-deadline.timer",
 }
 NAME = "rastos-init"
-SERIES = 6  # raised with every change of the source, so that a later program has a larger version
+SERIES = 8  # raised with every change of the source, so that a later program has a larger version
 FLAGS = ("-Os", "-static", "-Wall", "-Wl,--build-id=none", "-s")
 
 
@@ -41,7 +44,7 @@ def init_package(repository: LocalRepository, cache: Path) -> str:
     Raises ExternalError with the compiler's words.
     """
     compiler = run(["gcc", "--version"]).stdout.splitlines()[0]
-    texts = [source.read_bytes() for source in SOURCES.values()]
+    texts = [source.read_bytes() for source in (*SOURCES.values(), *PARTS)]
     texts += [part for name, (source, _) in FILES.items() for part in (name.encode(), source.read_bytes())]
     digest = digest_of(*texts, repr(WANTED), " ".join(FLAGS), compiler)
     version = f"{SERIES}.{int(digest[:8], 16)}-1"

@@ -15,6 +15,8 @@ from rastos.errors import BusyError, ExternalError, HostError, IntegrityError, U
 from rastos.host import attached, in_memory, locked, mounted, require_root, run, spawn
 from rastos.snapshot import Esp, MtoolsEsp
 
+from .encryption import is_encrypted, unlocked
+from .mirror import copy_esp, esp_of, is_mirrored, require_second
 from .partition import ESP_TYPE, ROOT_TYPE, Partition, read_layout
 
 OPTIONS = ("noatime", "subvolid=5", "compress=zstd:1")
@@ -98,8 +100,13 @@ def open_image(path: Path, *, writable: bool, purpose: str, lock: bool = True) -
         partitions = read_layout(disk, name=path)
         esp, root = _find(partitions, ESP_TYPE, path), _find(partitions, ROOT_TYPE, path)
         device = stack.enter_context(attached(disk, offset=root.start, size=root.size, read_only=not writable))
+        if is_encrypted(disk, root.start):
+            device = stack.enter_context(unlocked(device, on=path, read_only=not writable))
         (place / "top").mkdir()
-        top = stack.enter_context(_mounted_top(device, place / "top", OPTIONS, path, read_only=not writable))
+        options: tuple[str, ...] = OPTIONS
+        if is_mirrored(partitions):
+            options += (f"device={stack.enter_context(_second_disk(path, disk, esp, writable=writable))}",)
+        top = stack.enter_context(_mounted_top(device, place / "top", options, path, read_only=not writable))
         yield OpenImage(path, kind, disk, top, MtoolsEsp(disk, esp.start, esp.size), partitions)
 
 
@@ -113,6 +120,24 @@ def disk_view(path: Path, *, writable: bool) -> Iterator[Path]:
         else:
             place = stack.enter_context(in_memory("disk"))
             yield stack.enter_context(_exported(path, place, kind, writable=writable))
+
+
+@contextmanager
+def _second_disk(path: Path, first: Path, esp: Partition, *, writable: bool) -> Iterator[Path]:
+    """The root partition of a mirror's second disk; what was written to the first ESP is copied to the second in the end."""
+    second = require_second(path)
+    kind = image_format(second)
+    if writable:
+        check_unused(second)
+    with ExitStack() as stack:
+        place = stack.enter_context(in_memory("mirror"))
+        disk = second if kind == "raw" else stack.enter_context(_exported(second, place, kind, writable=writable))
+        partitions = read_layout(disk, name=second)
+        root = _find(partitions, ROOT_TYPE, second)
+        with attached(disk, offset=root.start, size=root.size, read_only=not writable) as device:
+            yield device
+        if writable:
+            copy_esp(first, esp, disk, esp_of(partitions))
 
 
 @contextmanager

@@ -38,6 +38,8 @@ class Layout:
     disk_uuid: str
     esp: Partition
     root: Partition
+    bios: bool = False  # a BIOS starts from the ESP
+    luks_uuid: str = ""  # of the volume in the root partition, where it is to be encrypted
 
     def script(self) -> str:
         """As sfdisk(8) reads it."""
@@ -46,11 +48,15 @@ class Layout:
             lines.append(
                 f"start={part.start // SECTOR}, size={part.size // SECTOR}, type={part.type}, "
                 f'uuid={part.uuid}, name="{part.name}"'
+                # what a BIOS's first program looks for (UEFI 2.10, 5.3.3: attribute bit 2)
+                + (', attrs="LegacyBIOSBootable"' if self.bios and part is self.esp else "")
             )
         return "\n".join([*lines, ""])
 
 
-def plan_layout(size: int, esp_size: int, *, seed: str) -> Layout:
+def plan_layout(
+    size: int, esp_size: int, *, seed: str, luks: bool = False, bios: bool = False, raid1: bool = False
+) -> Layout:
     """Lay out a disk of `size` bytes; the GUIDs follow from `seed`, so the same inputs give the same disk.
 
     Raises UserError when it is too small.
@@ -63,13 +69,13 @@ def plan_layout(size: int, esp_size: int, *, seed: str) -> Layout:
     end = (size - ALIGN) // ALIGN * ALIGN
     esp = Partition(1, ALIGN, esp_size // ALIGN * ALIGN, ESP_TYPE, _guid(seed, "esp"), "esp")
     start = esp.start + esp.size
-    root = Partition(2, start, end - start, ROOT_TYPE, _guid(seed, "root"), "root")
+    root = Partition(2, start, end - start, ROOT_TYPE, _guid(seed, "root"), "root-1-of-2" if raid1 else "root")
     if root.size < LEAST_ROOT:
         raise UserError(
             f"an image of {size >> 20} MiB leaves {max(0, root.size) >> 20} MiB for the root",
             next_step=f"make it larger: --size {(esp_size + LEAST_ROOT >> 20) + 64}M at least",
         )
-    return Layout(size, _guid(seed, "disk"), esp, root)
+    return Layout(size, _guid(seed, "disk"), esp, root, bios, _guid(seed, "luks") if luks else "")
 
 
 def write_layout(disk: Path, layout: Layout) -> None:

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
         parse_fragment,
         short_name,
     )
-    from .initramfs import InitramfsModule, InitramfsPlan, kernel_facts, plan_initramfs, write_initramfs
+    from .initramfs import (
+        InitramfsModule,
+        InitramfsPlan,
+        initramfs_words,
+        kernel_facts,
+        plan_initramfs,
+        write_initramfs,
+    )
     from .jobs import fitting_jobs
     from .kconfig import Dropped, read_config
     from .plan import BuildPlan, plan_build
@@ -114,6 +121,7 @@ _HOMES = {
         "InitramfsModule",
         "InitramfsPlan",
         "kernel_facts",
+        "initramfs_words",
         "plan_initramfs",
         "write_initramfs",
     ),
@@ -241,6 +249,7 @@ __all__ = [
     "find_vmlinux",
     "fitting_jobs",
     "fragment_files",
+    "initramfs_words",
     "kernel_facts",
     "known_module_key",
     "list_sources",

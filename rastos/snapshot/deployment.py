@@ -9,9 +9,10 @@ from typing import Any
 
 from rastos.errors import UserError
 from rastos.host import faults, sha256_file
-from rastos.kernel import InitramfsPlan, SecureBootKey, plan_initramfs
+from rastos.kernel import InitramfsPlan, SecureBootKey, initramfs_words, plan_initramfs
 from rastos.progress import Progress
 
+from .bios_menu import starts_by_bios, write_bios_menu
 from .bootentry import ENTRIES, KERNELS, PENDING, TRIES, entry_name, kernel_options, write_entry
 from .bootfiles import boot_stub, kernel_command_line, put_initramfs, put_kernel
 from .copying import copy_attributes, copy_missing
@@ -104,10 +105,14 @@ def plan_deploy(
     vmlinuz = check_kernel(tree, release or snapshot.kernel, snapshot.id)
     kernel_path = f"{KERNELS}/{sha256_file(vmlinuz)[:16]}/vmlinuz"
     unified = bool(store.info.get("uki")) if unified is None else unified
+    if unified and starts_by_bios(store.esp):
+        raise UserError(
+            "a BIOS can't start a unified kernel image, and this disk is for one", next_step="deploy with --no-uki"
+        )
     # a unified image holds the number of its deployment: no two are the same
     present = not unified and store.esp.exists(kernel_path)
     size = vmlinuz.stat().st_size + (boot_stub(tree, snapshot.id).stat().st_size if unified else 0)
-    initramfs = plan_initramfs(tree, release)
+    initramfs = plan_initramfs(tree, release, words=initramfs_words(str(store.info["cmdline"])))
     check_root(tree, release, snapshot.id, initramfs)
     check_command_line(store, tree, release)
     initramfs_path = f"{KERNELS}/{initramfs.key[:16]}/initramfs" if initramfs and not unified else None
@@ -246,6 +251,7 @@ def deploy(
         faults.reached("deploy.entry")
         store.esp.rename(name + PENDING, name)  # the commit point
         faults.reached("deploy.committed")
+        write_bios_menu(store)
         store.set_unified(plan.unified)
         collect(store, keep_kernels=kernels_wanted(store))
         faults.reached("deploy.collected")

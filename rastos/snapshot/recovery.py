@@ -14,6 +14,7 @@ from rastos.errors import IntegrityError
 from rastos.host import exchange, write_json
 
 from . import subvolume
+from .bios_menu import write_bios_menu
 from .bootentry import ENTRIES, KERNELS, PENDING, EntryName, boot_paths, parse_entry, parse_name
 from .copying import remove_path
 from .store import Store
@@ -91,6 +92,7 @@ def collect(store: Store, *, keep_kernels: frozenset[str]) -> None:
         if path.name.isdigit() and int(path.name) not in keep:
             subvolume.drop_folder(path)
     wanted = kernels_wanted(store) if len(keep) != len(entries) else keep_kernels
+    write_bios_menu(store)  # before the kernels go that it named
     for name in store.esp.list(KERNELS):
         if name not in wanted:
             store.esp.remove(f"{KERNELS}/{name}")

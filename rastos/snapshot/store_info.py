@@ -22,7 +22,7 @@ FILE, COPY = "store.json", "store.copy.json"
 FORMAT = 1
 _COUNTERS = ("next_snapshot", "next_deployment")
 # words of a command line that each deployment gets of its own (bootentry.kernel_options)
-_OWN = ("root=", "rootfstype=", "rootflags=", "init=", "rastos.", "ro")
+_OWN = ("root=", "rootfstype=", "rootflags=", "init=", "rastos.deployment=", "rastos.snapshot=", "rastos.trial", "ro")
 
 
 def read_info(top: Path, esp: Esp) -> dict[str, Any]:

@@ -100,9 +100,16 @@ def _words(state: Path, tmp_path: Path) -> None:
         assert "broken.service" in machine.journal() and "guest-exec" not in machine.journal("qemu-guest-agent")
 
 
-def test_nothing_outlives_a_killed_supervisor(rastos: Rastos, ci_image: Path, state: Path) -> None:
-    rastos("image", "boot", "--detach", "--direct", "--memory", "512", "--network", "lan", "--image", ci_image)
+def test_nothing_outlives_a_killed_supervisor(
+    rastos: Rastos, ci_image: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    words = ("--direct", "--memory", "512", "--network", "lan", "--graphics")
+    rastos("image", "boot", "--detach", *words, "--image", ci_image)
     (record,) = listed(rastos)
+    with socket.create_connection(("127.0.0.1", 5900 + record["vnc"]), 20) as line:
+        assert line.recv(4) == b"RFB ", "its screen, by VNC (RFC 6143)"
     assert record["name"] == "ci" and record["network"] == "lan" and record["address"].startswith("10.77.")
     os.kill(record["supervisor"], signal.SIGKILL)
     assert gone(record["supervisor"]) and gone(record["pid"]), "QEMU dies with it"

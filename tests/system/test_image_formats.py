@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from rastos.errors import BusyError, HostError, IntegrityError, RastosError, UserError
+from rastos.errors import BusyError, ExternalError, HostError, IntegrityError, RastosError, UserError
 from rastos.host import attached, mounted, run
 from rastos.installer import FORMATS, convert_image, open_image, plan_compact, plan_convert, plan_resize
 from rastos.installer.filesystem import make_esp, make_root
 from rastos.installer.partition import plan_layout, write_layout
-from rastos.progress import Progress
-from rastos.snapshot import MtoolsEsp, Store
+from rastos.progress import Advanced, Event, Progress
+from rastos.snapshot import MtoolsEsp, Store, import_archive
 from tests.conftest import ROOT, need
 from tests.system.test_image_create import Workshop, shop
 
@@ -168,6 +169,14 @@ def test_the_tree_as_a_container_image(created: Path, tmp_path: Path) -> None:
         if name.startswith("blobs/"):
             assert hashlib.sha256(data).hexdigest() == name.rpartition("/")[2]
     assert f"blobs/sha256/{manifest['digest'].removeprefix('sha256:')}" in read
+    (tmp_path / "layout").mkdir()
+    run(["tar", "-xf", one, "-C", tmp_path / "layout"])
+    into = Path(shutil.copy(created, tmp_path / "into.qcow2"))
+    with open_image(into, writable=True, purpose="test") as opened:
+        store = Store.open(opened.top, opened.esp, writable=True)
+        made = import_archive(store, tmp_path / "layout", Progress()).snapshot
+        assert (store.tree(made.id) / "etc/hostname").read_text() == "tree\n"
+        assert made.kernel == store.snapshot(0).kernel
 
 
 @pytest.mark.parametrize("kind", ["vmdk", "vhd", "tar", "oci"])
@@ -313,12 +322,30 @@ def test_no_space(original: Path, tmp_path: Path) -> None:
         assert "free" in caught.value.next_step and files(full) == []
 
 
+def test_the_disk_fills_up_on_the_way(original: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    with mounted("tmpfs", tmp_path / "full", "tmpfs", ("size=64m",)) as full:
+        plan = plan_convert(original, full / "new.qcow2")
+        (full / "somebody").write_bytes(bytes(55 << 20))
+        with pytest.raises(ExternalError) as caught:
+            convert_image(plan, Progress())
+        assert "larger disk" in caught.value.next_step and "No space left" in caught.value.tail
+        assert files(full) == ["somebody"]
+
+
+def test_it_tells_how_far_it_is(original: Path, tmp_path: Path) -> None:
+    seen: list[Event] = []
+    convert_image(plan_convert(original, tmp_path / "new.vdi"), Progress(seen.append))
+    shares = [event.done for event in seen if isinstance(event, Advanced)]
+    assert shares == sorted(shares) and shares[-1] == 100
+
+
 CHILD = """
 import sys
 from pathlib import Path
 from rastos.host import faults
 from rastos.installer import *
-from rastos.progress import Progress
+from rastos.progress import Advanced, Event, Progress
 step, verb, image, argument = sys.argv[1:]
 faults.arm(f"{step}=kill")
 if verb == "convert":

@@ -215,13 +215,25 @@ def test_cat_is_byte_for_byte(original: Path, capfdbinary: pytest.CaptureFixture
 def test_difference_and_its_status(shop: Workshop, original: Path, tmp_path: Path, rastos: Typed) -> None:
     assert "no difference" in rastos("image", "diff", original, f"{original}")[0]
     shop.package("extra", {"usr/share/extra/file": "extra"})
-    other = shop.create(
-        tmp_path / "other.raw", format="raw", packages=("extra",), hostname="other", size=600 << 20, cmdline="quiet"
-    ).path
+    modules = "usr/lib/modules/6.2-other"
+    files: dict[str, str | Path] = {f"{modules}/{name}": name for name in ("vmlinuz", "pkgbase", "kernel/.keep")}
+    files |= {f"{modules}/modules.{name}": "" for name in ("order", "builtin")}
+    shop.package("linux-rastos-other", {**files, f"{modules}/config": "CONFIG_BTRFS_FS=y\n"}, version="6.2-1")
+    changes = {
+        "hostname": "other",
+        "size": 600 << 20,
+        "cmdline": "quiet",
+        "kernel": "other",
+        "mask": ("example.service",),
+    }
+    other = shop.create(tmp_path / "other.raw", format="raw", packages=("extra",), **changes).path
     value: dict[str, Any] = json.loads(rastos("image", "diff", original, other, "--json", status=1)[0])
     found = value["difference"]
     assert value["same"] is False
-    assert [item["name"] for item in found["packages"]] == ["extra"] and found["kernel"] == []
+    named = [item["name"] for item in found["packages"]]
+    assert named == ["extra", "linux-rastos-other", "linux-rastos-tiny"]
+    assert {"name": "release", "before": "6.1-tiny", "after": "6.2-other"} in found["kernel"]
+    assert [(item["name"].removeprefix("CONFIG_"), item["after"]) for item in found["config"]] == [("BTRFS_FS", "y")]
     assert [item["name"] for item in found["partitions"]] == ["root"]
     assert {item["name"] for item in found["command_line"]} >= {"quiet", "console"}
     assert {(item["path"], item["what"]) for item in found["etc"]} >= {("etc/hostname", "changed")}
@@ -280,8 +292,7 @@ def test_a_shell_is_thrown_away_or_kept(image: Path, shop: Workshop) -> None:
     assert "no shell in this tree" in shell(status=1)
     with opened_snapshot(ImageReference(image), writable=True, purpose="test") as opened:
         with create_session(opened.store, 0, "test") as session:
-            os.link(session.tree / "usr/bin/systemctl", session.tree / "usr/bin/sh")
-            (session.tree / "bin").symlink_to("usr/bin")
+            os.link(session.tree / "usr/bin/systemctl", session.tree / "bin/sh")
             session.commit("with a shell", name="shell")
     argv[-1] = f"{image}:shell"
     before = sha256_file(image)

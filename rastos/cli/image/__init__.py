@@ -29,6 +29,7 @@ COMMANDS = {
     "resize": ("resize", "resize", "Make an image's disk and root larger or smaller."),
     "compact": ("compact", "compact", "Give back an image's unused blocks and pack the file anew."),
     "boot": ("boot", "boot", "Run an image in QEMU: the console, a root shell by SSH, or one command."),
+    "secure-boot": ("secureboot", "secure_boot", "Put your Secure Boot keys on an image's ESP, to be enrolled there."),
     "vm": ("vm", "vm", "Machines that run: list, stop, console, screenshot, monitor, commands."),
     "test": ("test", "test", "Boot a throw-away overlay and check it."),
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rastos.cli.app import Application
-from rastos.cli.options import chosen_image, image_option
+from rastos.cli.options import chosen_image, image_option, secure_boot_machine_option
 
 if TYPE_CHECKING:
     from rastos.installer.vm import Hardware, Machine, RunningMachine
@@ -29,6 +29,7 @@ class _Wanted:
     timeout: float
     hardware: Hardware
     name: str
+    secure_boot_cert: Path | None = None
 
 
 @click.command()
@@ -49,6 +50,7 @@ class _Wanted:
 @click.option("--name", default="", metavar="NAME", help="What it is called (default: as the image).")
 @click.option("--detach", is_flag=True, help="Leave it running; `rastos image vm` works with it.")
 @click.option("--timeout", default=240.0, show_default=True, metavar="SECONDS", help="How long to wait for the system.")
+@secure_boot_machine_option
 @image_option
 @click.pass_context
 def boot(
@@ -68,6 +70,7 @@ def boot(
     name: str,
     detach: bool,
     timeout: float,
+    secure_boot_cert: Path | None,
     image: Path | None,
 ) -> None:
     """Run an image in QEMU: the console (Ctrl-] leaves), a root shell by SSH, one command, or in the background.
@@ -76,6 +79,8 @@ def boot(
     """
     from rastos.installer.vm import Hardware, machine_name, parse_disk, parse_forward, parse_share
 
+    if secure_boot_cert and way != "uefi":
+        raise click.UsageError(f"--{way} starts no firmware that could check a signature.")
     app: Application = ctx.obj
     if detach and (command or ssh):
         raise click.UsageError("--detach leaves it running: use `rastos image vm exec` for commands.")
@@ -88,6 +93,7 @@ def boot(
         cpus=cpus,
         timeout=timeout,
         name=machine_name(name) if name else "",
+        secure_boot_cert=secure_boot_cert,
         hardware=Hardware(
             forwards=tuple(parse_forward(text) for text in forwards),
             shares=tuple(parse_share(text) for text in shares),
@@ -142,6 +148,7 @@ def _run(
             cpus=wanted.cpus,
             ssh_key=ssh_key,
             hardware=hardware,
+            secure_boot_cert=wanted.secure_boot_cert,
             keep_log=cache / "vm" / f"{name}.log",
         ) as machine:
             machine.evidence = cache / "vm"

@@ -45,6 +45,16 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Public key file for root; may be repeated.",
 )
+@click.option("--bios", is_flag=True, help="A machine with a BIOS can start it too (syslinux on the ESP).")
+@click.option("--raid1", is_flag=True, help="The root on two disks: a second file, NAME-2, mirrors the first.")
+@click.option(
+    "--luks", is_flag=True, help="Encrypt the root (LUKS2); the passphrase is asked for here and at each boot."
+)
+@click.option(
+    "--luks-passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="With an encrypted root: the passphrase is the one line of this file.",
+)
 @click.option("--locked", is_flag=True, help="Exactly the packages of packages.lock.")
 @click.option(
     "--from",
@@ -82,6 +92,10 @@ def create(
     hostname: str | None,
     root_password: str | None,
     keys: tuple[Path, ...],
+    bios: bool,
+    raid1: bool,
+    luks: bool,
+    luks_passphrase_file: Path | None,
     locked: bool,
     bundle: Path | None,
     keyring: Path | None,
@@ -105,6 +119,7 @@ def create(
         check_comparable,
         check_compression,
         create_image,
+        disk_fault,
         find_format,
         load_image_profile,
         parse_size,
@@ -130,7 +145,17 @@ def create(
         size=parse_size(size, what="--size") if size else chosen.size,
         root_password=password_hash(root_password, "Root password") if root_password else chosen.root_password,
         ssh_keys=(*chosen.ssh_keys, *(public_key(path) for path in keys)),
+        disk=replace(
+            chosen.disk,
+            bios=bios or chosen.disk.bios,
+            raid1=raid1 or chosen.disk.raid1,
+            luks=luks or chosen.disk.luks,
+        ),
     )
+    if fault := disk_fault(chosen.disk):
+        raise UserError(fault[0], on=profile, next_step=fault[1])
+    if luks_passphrase_file and not chosen.disk.luks:
+        raise click.UsageError("--luks-passphrase-file belongs to --luks, or to a profile with disk.luks.")
     if twice:
         check_comparable(wanted.name)
     target = (output or app.config.output / f"{chosen.name}{wanted.suffix}").absolute()
@@ -164,7 +189,8 @@ def create(
         raise UserError(
             "there is an image already", on=target, next_step="overwrite it with --force, or name another --output"
         )
-    made = create_image(plan, channels, cache=app.config.cache, progress=app.progress)
+    passphrase = _passphrase(luks_passphrase_file) if chosen.disk.luks else None
+    made = create_image(plan, channels, cache=app.config.cache, progress=app.progress, passphrase=passphrase)
     again = build_again(plan, channels, target, cache=app.config.cache, progress=app.progress) if twice else None
     if as_json:
         whole = {**plan.to_json(), "bytes_on_disk": made.bytes_on_disk, "seconds": dict(made.seconds)}
@@ -224,6 +250,16 @@ def _show_made(app: Application, made: Image) -> None:
     app.out.print(f"{made.path}: {how}, {render.size(made.bytes_on_disk)} on disk")
     if made.format in ("qcow2", "raw"):
         app.out.say(f"next: rastos image test --image {made.path}")
+
+
+def _passphrase(path: Path | None) -> bytes:
+    """From the file, or asked for twice; never from the command line."""
+    from rastos.installer import read_passphrase
+
+    if path is not None:
+        return read_passphrase(path)
+    words = click.prompt("Passphrase of the root file system", hide_input=True, confirmation_prompt=True, err=True)
+    return str(words).encode()
 
 
 def _show_again(app: Application, again: Reproduction | None) -> None:

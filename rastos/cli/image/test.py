@@ -9,7 +9,7 @@ import click
 
 from rastos.cli import render
 from rastos.cli.app import Application
-from rastos.cli.options import chosen_image, image_option, json_option
+from rastos.cli.options import chosen_image, image_option, json_option, secure_boot_machine_option
 
 if TYPE_CHECKING:
     from rastos.installer.vm import TestReport
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--uefi", "only", flag_value="uefi", help="Only by firmware and boot loader.")
 @click.option("--direct", "only", flag_value="direct", help="Only by direct kernel boot.")
+@click.option("--bios", "only", flag_value="bios", help="Only by a BIOS; the image has to have a loader for it.")
 @click.option(
     "--for", "purposes", multiple=True, type=click.Choice(["containers"]), help="Prove that it runs what it is for."
 )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the result as JUnit XML, too.")
 @click.option("--memory", default=1024, show_default=True, metavar="MIB", type=click.IntRange(min=128))
 @click.option("--timeout", default=240.0, show_default=True, metavar="SECONDS", help="How long one boot may take.")
+@secure_boot_machine_option
 @image_option
 @json_option
 @click.pass_context
@@ -38,6 +40,7 @@ def test(
     junit: Path | None,
     memory: int,
     timeout: float,
+    secure_boot_cert: Path | None,
     image: Path | None,
     as_json: bool,
 ) -> None:
@@ -47,9 +50,11 @@ def test(
     """
     from rastos.installer.vm import WAYS, load_suite, run_suite, test_image, write_junit
 
+    if secure_boot_cert and only in ("direct", "bios"):
+        raise click.UsageError(f"--{only} starts no firmware that could check a signature.")
     app: Application = ctx.obj
     if file is not None:
-        if only or purposes or commands:
+        if only or purposes or commands or secure_boot_cert:
             raise click.UsageError("with a file of checks, it says how machines boot and what is run.")
         suite = load_suite(file)
         wants_one = any(item.image is None for item in suite.machines)
@@ -65,6 +70,7 @@ def test(
             purposes=purposes,
             memory=memory,
             timeout=timeout,
+            secure_boot_cert=secure_boot_cert,
         )
     if junit is not None:
         write_junit(report, junit)

@@ -57,7 +57,7 @@ def initramfs(
 def _of_image(image: Path, number: int | None, release: str | None) -> tuple[str, InitramfsPlan | None]:
     from rastos.errors import UserError
     from rastos.installer import open_image
-    from rastos.kernel import plan_initramfs
+    from rastos.kernel import initramfs_words, plan_initramfs
     from rastos.snapshot import Store
 
     with open_image(image, writable=False, purpose="list its initramfs") as opened:
@@ -68,7 +68,8 @@ def _of_image(image: Path, number: int | None, release: str | None) -> tuple[str
             raise UserError("nothing is deployed in this image", on=image, next_step="name a snapshot: --snapshot N")
         snapshot = store.snapshot(wanted)
         deployed = current.kernel if current and current.snapshot == snapshot.id else snapshot.kernel
-        return release or deployed, plan_initramfs(store.tree(wanted), release or deployed)
+        words = initramfs_words(str(store.info["cmdline"]))
+        return release or deployed, plan_initramfs(store.tree(wanted), release or deployed, words=words)
 
 
 def _show(app: Application, release: str, plan: InitramfsPlan | None) -> None:

@@ -16,6 +16,7 @@ from rastos.errors import ExternalError, IntegrityError, UserError
 from rastos.host import faults, require_root, run
 from rastos.progress import Progress, Step
 
+from ..mirror import is_mirrored
 from ..open import check_unused, disk_view, image_lock, open_image
 from ..partition import ALIGN, Partition, read_layout
 from .converting import free_bytes, no_space
@@ -85,7 +86,14 @@ def plan_resize(path: Path, wanted: int) -> ResizePlan:
         )
     wanted = -(-wanted // ALIGN) * ALIGN
     with image_lock(path, PURPOSE, shared=True), disk_view(path, writable=False) as disk:
-        root = last_partition(read_layout(disk, name=path), name=path)
+        partitions = read_layout(disk, name=path)
+        root = last_partition(partitions, name=path)
+        if is_mirrored(partitions):
+            raise UserError(
+                "this is one disk of a mirror: their sizes are not changed here",
+                on=path,
+                next_step="make a mirror of the size you want: `rastos image create --raid1 --size SIZE`",
+            )
         with open(disk, "rb") as stream:
             stream.seek(root.start)
             encrypted = stream.read(len(LUKS)) == LUKS

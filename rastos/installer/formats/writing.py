@@ -19,7 +19,8 @@ from ..open import open_image
 from .table import Format
 
 SHARE = re.compile(rb"\(([0-9.]+)/100%\)")
-PIECE = 4096
+PIECE, KEPT = 4096, 1 << 16
+PIPE, STDOUT = -1, -2  # as subprocess has them
 
 
 def write_format(
@@ -37,7 +38,7 @@ def write_format(
     snapshot that boots next. Raises ExternalError with qemu-img's words, UserError.
     """
     if kind.kind == "tree":
-        _write_tree(disk, driver, target, kind, progress)
+        _write_tree(disk, target, kind, progress)
     else:
         with progress.step(f"Convert to {kind.name}", total=100, unit="%") as step:
             with ExitStack() as stack:
@@ -60,31 +61,32 @@ def convert(disk: Path, driver: str, target: Path, kind: Format, step: Step, *, 
         argv.append("-W")
     if options:
         argv += ["-o", ",".join(options)]
-    _follow([*argv, disk.absolute(), target.absolute()], target.with_name(f"{target.name}.log"), step)
+    _follow([*argv, disk.absolute(), target.absolute()], step)
 
 
-def _follow(argv: Sequence[str | Path], log: Path, step: Step) -> None:
-    """Run qemu-img and tell how far it is: it writes "(12.34/100%)" and a carriage return."""
-    try:
-        with log.open("wb") as words, spawn(argv, stdout=-1, stderr=words) as process:
-            assert process.stdout
-            while piece := os.read(process.stdout.fileno(), PIECE):
-                if shares := SHARE.findall(piece):
-                    step.advance(float(shares[-1]))
-            status = process.wait()
-        if status != 0:
-            text = log.read_text(errors="replace").strip()
-            full = "No space left" in text
-            raise ExternalError(
-                f"could not write the image: qemu-img ended with status {status}",
-                on=argv[-1],
-                next_step="free space, or name an output on a larger disk" if full else "read its words below",
-                argv=[os.fspath(word) for word in argv],
-                status=status,
-                tail=text,
-            )
-    finally:
-        log.unlink(missing_ok=True)
+def _follow(argv: Sequence[str | Path], step: Step) -> None:
+    """Run qemu-img and tell how far it is: it writes "(12.34/100%)" and a carriage return. Its words come by the same pipe: a
+    log beside the image would have no room on a disk that is full."""
+    words = b""
+    with spawn(argv, stdout=PIPE, stderr=STDOUT) as process:
+        assert process.stdout
+        while piece := os.read(process.stdout.fileno(), PIECE):
+            words = (words + piece)[-KEPT:]
+            if shares := SHARE.findall(piece):
+                step.advance(float(shares[-1]))
+        status = process.wait()
+    if status != 0:
+        text = SHARE.sub(b"", words).decode("utf-8", "replace").replace("\r", "\n")
+        text = "\n".join(line.strip() for line in text.splitlines() if line.strip())
+        full = "No space left" in text
+        raise ExternalError(
+            f"could not write the image: qemu-img ended with status {status}",
+            on=argv[-1],
+            next_step="free space, or name an output on a larger disk" if full else "read its words below",
+            argv=[os.fspath(word) for word in argv],
+            status=status,
+            tail=text,
+        )
 
 
 def overlay_on(disk: Path, driver: str, overlay: Path, *, size: int | None = None) -> Path:
@@ -108,28 +110,22 @@ def _size(disk: Path, driver: str) -> int:
     return int(json.loads(done.stdout)["virtual-size"])
 
 
-def _write_tree(disk: Path, driver: str, target: Path, kind: Format, progress: Progress) -> None:
-    with ExitStack() as stack:
-        if driver not in ("raw", "qcow2"):
-            overlay = target.with_name(f"{target.name}.overlay")
-            stack.callback(overlay.unlink, missing_ok=True)
-            disk = overlay_on(disk, driver, overlay)
-        opened = stack.enter_context(open_image(disk, writable=False, purpose=f"write it as {kind.name}"))
+def _write_tree(disk: Path, target: Path, kind: Format, progress: Progress) -> None:
+    with open_image(disk, writable=False, purpose=f"write it as {kind.name}") as opened:
         store = Store.open(opened.top, opened.esp, writable=False)
         current = store.current()
         if current is None:
             raise UserError(
                 "nothing is deployed in this image",
                 on=disk,
-                next_step="choose one: `rastos snapshot export ID --tar FILE`",
+                next_step="choose a snapshot: `rastos snapshot export ID --tar FILE`",
             )
-        number = current.snapshot
-        as_of = newest_package(store.tree(number))
+        as_of = newest_package(store.tree(current.snapshot))
         if kind.name == "tar":
-            export_tar(store, number, target, progress, as_of=as_of)
+            export_tar(store, current.snapshot, target, progress, as_of=as_of)
         else:
             folder = target.with_name("oci")
-            export_oci(store, number, folder, progress, as_of=as_of)
+            export_oci(store, current.snapshot, folder, progress, as_of=as_of)
             _bundle(folder, target)
 
 

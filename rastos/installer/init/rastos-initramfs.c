@@ -5,6 +5,8 @@
  * /rastos/aliases: a line per alias: name, pattern (modules.alias). /lib/modules/NAME.ko: the modules themselves.
  *
  * root= takes /dev/NAME, PARTUUID=, UUID= and LABEL= (of btrfs). rastos.wait=SECONDS is how long the root may take to appear.
+ * rastos.luks=UUID: the root is in this LUKS2 volume. rastos.raid=UUID: the root is the btrfs with this id, on several disks;
+ * with rastos.degraded it is mounted without those that did not appear.
  *
  * Copyright: the rastOS authors. License: GPL-3.0-or-later.
  */
@@ -15,15 +17,20 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
+#include <linux/btrfs.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,7 +38,9 @@
 #define FSID_AT 0x20
 #define MAGIC_AT 0x40
 #define LABEL_AT 0x12b
+#define DEVICES_AT 0x88 /* num_devices */
 #define MAGIC "_BHRfS_M"
+#define RAID_SECONDS 10 /* what a disk may come later than the first one */
 #define PAUSE_SECONDS 10
 #define WAIT_SECONDS 30
 #define MOST 1024
@@ -366,6 +375,62 @@ static int find_root(const char *root, char *device, size_t size)
 	return found;
 }
 
+#include "rastos-initramfs-unlock.h"
+
+/* Tell the kernel of every disk of the root; how many are there, and how many there should be. One of them is left in `device`. */
+static int scan_members(const char *uuid, char *device, size_t size, uint64_t *wanted)
+{
+	DIR *folder = opendir("/sys/class/block");
+	int control = open("/dev/btrfs-control", O_RDWR | O_CLOEXEC), found = 0;
+	struct btrfs_ioctl_vol_args member;
+	struct dirent *entry;
+
+	while (folder && (entry = readdir(folder))) {
+		memset(&member, 0, sizeof member);
+		snprintf(member.name, sizeof member.name, "/dev/%s", entry->d_name);
+		if (entry->d_name[0] == '.' || !is_btrfs_with(member.name, uuid, NULL))
+			continue;
+		if (control >= 0)
+			ioctl(control, BTRFS_IOC_SCAN_DEV, &member);
+		read_at(member.name, SUPER_OFFSET + DEVICES_AT, wanted, sizeof *wanted);
+		snprintf(device, size, "%s", member.name);
+		found++;
+	}
+	if (folder)
+		closedir(folder);
+	if (control >= 0)
+		close(control);
+	return found;
+}
+
+/* Wait for all disks of the root; without some of them it is mounted only where the command line allows that. */
+static void gather(const char *uuid, char *device, size_t size, time_t deadline, char *options, size_t room)
+{
+	time_t first = 0;
+	uint64_t wanted = 0;
+	int found;
+
+	for (;;) {
+		load_for_devices("/sys/devices", 0);
+		found = scan_members(uuid, device, size, &wanted);
+		if (found && (uint64_t)found >= wanted)
+			return;
+		if (found && !first)
+			first = time(NULL);
+		if (found && flag("rastos.degraded") && time(NULL) > first + RAID_SECONDS) {
+			size_t used = strlen(options);
+			say("rastos-initramfs: %d of %d disks of the root are there: going on without the rest\n", found, (int)wanted);
+			snprintf(options + used, room - used, "%sdegraded", used ? "," : "");
+			return;
+		}
+		if (time(NULL) > deadline) {
+			errno = ENODEV;
+			give_up("cannot find all disks of the root", uuid);
+		}
+		usleep(50000);
+	}
+}
+
 /* handing over */
 
 /* The initramfs lies in memory until its files are removed; mounts and what lies on them stay. */
@@ -445,7 +510,11 @@ int main(int argc, char **argv)
 	for (int i = 0; i < module_count; i++)
 		if (modules[i].always)
 			load(&modules[i]);
-	for (;;) {
+	if (parameter("rastos.luks", root, sizeof root))
+		unlock(root, device, sizeof device, deadline);
+	else if (parameter("rastos.raid", root, sizeof root))
+		gather(root, device, sizeof device, deadline, options, sizeof options);
+	else for (;;) {
 		load_for_devices("/sys/devices", 0);
 		if (find_root(root, device, sizeof device))
 			break;

@@ -92,12 +92,14 @@ def test_image(
     purposes: Sequence[str] = (),
     memory: int = 1024,
     timeout: float = BOOT_SECONDS,
+    secure_boot_cert: Path | None = None,
 ) -> TestReport:
     """Boot an image by each way and check it. The image isn't changed; console logs are kept where a check failed.
 
     `expected_release` is what `uname -r` has to say, by default what the deployment records; `timeout` (seconds) is for
     one boot, for its services, and for each of `commands`, which have to end with status 0 in the guest; `purposes` are
     names of PURPOSES, whose checks are held in the last boot and may take as long, and five minutes at least.
+    With `secure_boot_cert` the boot by UEFI is one with Secure Boot, and only what its key signed starts.
     """
     checks: list[Check] = []
     boots: list[tuple[str, float]] = []
@@ -110,12 +112,17 @@ def test_image(
             public = key.with_suffix(".pub").read_text().strip()
             found: _Checks | None = None
             try:
-                with booted(image, cache=cache, way=way, memory=memory, ssh_key=public, keep_log=log) as machine:
+                cert = secure_boot_cert if way == "uefi" else None
+                with booted(
+                    image, cache=cache, way=way, memory=memory, ssh_key=public, keep_log=log, secure_boot_cert=cert
+                ) as machine:
                     found = _Checks(machine, way, step)
                     if found("boots", lambda m=machine: _boot(m, timeout)):  # type: ignore[misc]
                         found("system is running, no failed units", lambda m=machine: _running(m, timeout))  # type: ignore[misc]
                         boots.append((way, round(time.monotonic() - machine.started, 1)))
                         last = way == ways[-1]
+                        if cert is not None:
+                            found("Secure Boot is on", lambda m=machine: _secure(m))  # type: ignore[misc]
                         _look(found, machine, key, expected_release, commands, timeout)
                         _prove(found, machine, purposes if last else (), timeout)
                         if last:
@@ -208,6 +215,14 @@ def _ssh(machine: Machine, key: Path) -> str:
         argv += ["-o", option]
     done = run([*argv, "root@127.0.0.1", "id -un"], timeout=90, what="log in by SSH")
     return f"logged in as {done.stdout.strip()}"
+
+
+def _secure(machine: Machine) -> str:
+    """efivars: four bytes of attributes, then 1 where signatures are enforced (UEFI 2.10, 3.3, SecureBoot)."""
+    found = machine.succeed("od -An -tx1 -j4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c")
+    if found.strip() != "01":
+        raise ExternalError(f"the firmware says SecureBoot = {found.strip()}")
+    return "the firmware says so"
 
 
 def _reboot(machine: Machine, timeout: float) -> str:

@@ -16,6 +16,7 @@ from .ending import Ending, GuestCrashed, Process
 from .guest import Agent, Answer
 from .monitor import Monitor
 from .qemu import MachineSpec
+from .secureboot import refusal
 
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 SOCKETS = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null"
@@ -95,6 +96,12 @@ class Machine:
             text = self.console.crash() or self.console.tail()
             raise GuestCrashed(
                 f"the guest crashed ({name}) while waiting: {what}", next_step="read its words below", tail=text
+            )
+        if self.spec.secure and (words := refusal(self.console.text())):
+            raise ExternalError(
+                f"the firmware refused what the disk starts, while waiting: {what}",
+                next_step="sign it: `rastos snapshot deploy` with --secure-boot-key and --secure-boot-cert",
+                tail=words,
             )
         if self.process.poll() is not None:
             ended = "the guest powered off" if self.ending is Ending.POWER_OFF else "QEMU ended"

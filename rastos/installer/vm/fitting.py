@@ -33,7 +33,8 @@ def fitted(hardware: Hardware, spec: MachineSpec, *, cache: Path) -> Iterator[Fi
         disks = tuple(_disk(stack, number, disk, spec.runtime) for number, disk in enumerate(hardware.disks))
         link = None
         if hardware.network:
-            folder = network_folder(cache, hardware.network)
+            own = hardware.networks
+            folder = own / hardware.network if own else network_folder(cache, hardware.network)
             link = stack.enter_context(joined(folder, hardware.name or "machine", hardware.network))
         if hardware.tpm:
             require_programs("swtpm")

@@ -44,6 +44,7 @@ class Hardware:
     """What is asked for. `display` is one of DISPLAYS; `screen`: it has one, so that screenshots can be taken.
 
     `network` names a private network it is on (docs/vm.md); `name` is what it is called there and in `image vm list`.
+    `networks` is the folder its networks are in, for those of one test run alone; None: those all machines of a cache share.
     `environment`: variables a display needs, such as DISPLAY.
     """
 
@@ -54,6 +55,7 @@ class Hardware:
     screen: bool = False
     display: str = "none"
     network: str = ""
+    networks: Path | None = None
     name: str = ""
     environment: tuple[tuple[str, str], ...] = ()
 

@@ -16,6 +16,7 @@ from .fitting import fitted
 from .fitting import free_port as free_port
 from .hardware import Hardware
 from .qemu import MachineSpec, argv, find_firmware
+from .secureboot import enrol, find_secure_firmware
 from .tpm import emulated_tpm
 
 # an emulated timer comes late on a busy host, and the kernel panics: "IO-APIC + timer doesn't work"
@@ -74,14 +75,19 @@ def booted(
     cpus: int | None = None,
     ssh_key: str = "",
     keep_log: Path | None = None,
+    secure_boot_cert: Path | None = None,
     hardware: Hardware | None = None,
     change: Callable[[MachineSpec], MachineSpec] | None = None,
 ) -> Iterator[Machine]:
     """Boot an image, by `way` uefi, direct or bios, on a throw-away overlay unless `persist`; `cpus` None: what suits it.
 
+    With `secure_boot_cert` (PEM) the firmware starts only what that certificate's key has signed; it is enrolled in this
+    machine alone.
+
     Call it in a thread that lives as long as the machine: QEMU is told to die with the thread that started it
     (PR_SET_PDEATHSIG(2const)). `change` has the last word about the machine.
     """
+    from ..mirror import mirror_disk
     from ..open import image_format, image_lock, missing_image
     from .accelerator import probe_accelerator
 
@@ -101,12 +107,19 @@ def booted(
         if not persist:
             disk, disk_format = place / "overlay.qcow2", "qcow2"
             run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", image.absolute(), disk])
+        second = mirror_disk(image, place)
+        if second is not None and not persist:
+            overlay = place / "second.qcow2"
+            kind_of_second = image_format(second)
+            run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind_of_second, "-b", second.absolute(), overlay])
+            second = overlay
         spec = MachineSpec(
             runtime=place,
             accel=accelerator.option,
             cpu=accelerator.cpu,
             disk=disk,
             disk_format=disk_format,
+            second=second,
             keep=persist,
             memory=memory,
             cpus=cpus or accelerator.cpus,
@@ -118,9 +131,12 @@ def booted(
             sockets=sockets,
         )
         if way == "uefi":
-            code, variables = find_firmware()
-            shutil.copyfile(variables, place / "variables.fd")
-            spec = replace(spec, firmware=(code, place / "variables.fd"))
+            code, variables = find_firmware() if secure_boot_cert is None else find_secure_firmware()
+            if secure_boot_cert is None:
+                shutil.copyfile(variables, place / "variables.fd")
+            else:
+                enrol(variables, secure_boot_cert, place / "variables.fd")
+            spec = replace(spec, firmware=(code, place / "variables.fd"), secure=secure_boot_cert is not None)
         spec = replace(spec, fitted=stack.enter_context(fitted(hardware or Hardware(), spec, cache=cache)))
         spec = change(spec) if change else spec
         try:

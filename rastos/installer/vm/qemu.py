@@ -26,7 +26,9 @@ class MachineSpec:
     `runtime` is the folder of its logs and (unless `sockets` names a shorter path) its sockets; `keep` says that what is
     written to the disk has to survive the host; `ssh_port` a port of 127.0.0.1, 0 for no network;
     `ssh_key` a public key root gets through a systemd credential (systemd.system-credentials(7)). `gdb` is the port of
-    127.0.0.1 a debugger connects to, 0 for a socket, None for none; `stopped` waits for it before the first instruction. `fitted` is what it has besides.
+    127.0.0.1 a debugger connects to, 0 for a socket, None for none; `stopped` waits for it before the first instruction.
+    `secure`: the firmware is one with Secure Boot, which keeps its variables from the guest by System Management Mode.
+    `fitted` is what it has besides.
     """
 
     runtime: Path
@@ -34,10 +36,12 @@ class MachineSpec:
     cpu: str
     disk: Path | None = None
     disk_format: str = "qcow2"
+    second: Path | None = None  # the other disk of a mirror, of the same format
     keep: bool = False
     memory: int = 1024
     cpus: int = 2
     firmware: tuple[Path, Path] | None = None
+    secure: bool = False
     kernel: Path | None = None
     initrd: Path | None = None
     cmdline: str = ""
@@ -86,7 +90,15 @@ def find_firmware() -> tuple[Path, Path]:
 
 def argv(spec: MachineSpec) -> list[str]:
     """The command line."""
-    words = ["qemu-system-x86_64", "-machine", "q35", "-accel", spec.accel, "-cpu", spec.cpu]
+    words = [
+        "qemu-system-x86_64",
+        "-machine",
+        "q35,smm=on" if spec.secure else "q35",
+        "-accel",
+        spec.accel,
+        "-cpu",
+        spec.cpu,
+    ]
     words += ["-m", str(spec.memory), "-smp", str(spec.cpus), "-nodefaults", "-no-user-config"]
     words += ["-display", spec.fitted.display]
     words += ["-qmp", f"unix:{comma(spec.monitor)},server=on,wait=off"]
@@ -97,6 +109,8 @@ def argv(spec: MachineSpec) -> list[str]:
         code, variables = spec.firmware
         words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={comma(code)}"]
         words += ["-drive", f"if=pflash,unit=1,format=raw,file={comma(variables)}"]
+    if spec.secure:
+        words += ["-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1"]
     if spec.kernel:
         words += ["-kernel", str(spec.kernel), "-append", spec.cmdline]
         if spec.initrd:
@@ -110,6 +124,10 @@ def argv(spec: MachineSpec) -> list[str]:
         ]
         # with -kernel QEMU itself takes boot index 0
         words += ["-device", "virtio-blk-pci,drive=disk" + ("" if spec.kernel else ",bootindex=0")]
+    if spec.second:
+        cache = "writeback" if spec.keep else "unsafe"
+        words += ["-drive", f"if=none,id=second,format={spec.disk_format},file={comma(spec.second)},cache={cache}"]
+        words += ["-device", "virtio-blk-pci,drive=second" + ("" if spec.kernel else ",bootindex=1")]
     if spec.ssh_port:
         words += ["-netdev", "user,id=net" + hostfwd((Forward(spec.ssh_port, 22), *spec.fitted.forwards))]
         words += ["-device", "virtio-net-pci,netdev=net,romfile="]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rastos.errors import RastosError
+from rastos.host import working_directory
 
 from .driver import Machine
 from .machine import booted
@@ -21,9 +22,13 @@ from .suite import MachineRequest, on_image
 def machines_started(
     requests: Sequence[MachineRequest], *, image: Path | None, cache: Path, evidence: Path
 ) -> Iterator[dict[str, Machine]]:
-    """Boot them on throw-away overlays; none is waited for. What a wait that runs out saw goes to `evidence`."""
+    """Boot them on throw-away overlays; none is waited for. What a wait that runs out saw goes to `evidence`.
+
+    Their networks are theirs alone: the same tests can run twice at a time.
+    """
     with ExitStack() as stack:
         machines = {}
+        networks = stack.enter_context(working_directory(Path("/tmp"), "network"))
         for request in requests:
             wanted = on_image(request, image)
             assert wanted.image is not None
@@ -34,7 +39,7 @@ def machines_started(
                     way=wanted.way,
                     memory=wanted.memory,
                     cpus=wanted.cpus,
-                    hardware=replace(wanted.hardware, name=wanted.name),
+                    hardware=replace(wanted.hardware, name=wanted.name, networks=networks),
                 )
             )
             machine.evidence = evidence / wanted.name

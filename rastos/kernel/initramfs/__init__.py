@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from .plan import FACTS, InitramfsModule, InitramfsPlan, kernel_facts, plan_initramfs
+from .plan import FACTS, InitramfsModule, InitramfsPlan, initramfs_words, kernel_facts, plan_initramfs
 from .write import write_initramfs
 
-__all__ = ["FACTS", "InitramfsModule", "InitramfsPlan", "kernel_facts", "plan_initramfs", "write_initramfs"]
+__all__ = [
+    "FACTS",
+    "InitramfsModule",
+    "InitramfsPlan",
+    "initramfs_words",
+    "kernel_facts",
+    "plan_initramfs",
+    "write_initramfs",
+]

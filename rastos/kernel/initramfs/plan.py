@@ -6,6 +6,7 @@ It is made where modules could be needed before there is a root: a kernel with e
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rastos.host import digest_of, read_json, sha256_file
 from rastos.kernel.kconfig import read_config
 
 from .modules import ModuleIndex, firmware_of, read_modules
+from .programs import program_files
 
 FORMAT = "1"  # raised whenever the same inputs would give other bytes
 PROGRAM = "usr/lib/rastos/initramfs"  # from the rastos-init package
@@ -27,6 +29,9 @@ DEVICES = (
 )
 # what reads the root: loaded always, as no device asks for it; btrfs names its checksums as soft dependencies only
 ROOT = ("btrfs", "crc32c_intel", "crc32c_generic", "xxhash_generic", "blake2b_generic", "sha256_generic")
+UNLOCKER = "usr/sbin/cryptsetup"
+# what an encrypted root needs besides, as far as it is modular
+CRYPTOGRAPHY = ("dm_crypt", "xts", "aesni_intel", "aes_generic", "cbc", "essiv", "algif_skcipher", "sha256_ssse3")
 _MICROCODE = {"GenuineIntel.bin": "intel-ucode", "AuthenticAMD.bin": "amd-ucode"}
 
 
@@ -45,7 +50,8 @@ class InitramfsPlan:
     """What one initramfs holds. `key` names its content, `size` is the most it will take (bytes).
 
     `builtin` are the modules that were wanted and are in the kernel, `missing` those that the profile names and that
-    aren't there; `firmware` and `microcode` are paths relative to usr/lib/firmware.
+    aren't there; `firmware` and `microcode` are paths relative to usr/lib/firmware; `programs` are pairs, where a file goes
+    and where it lies in the tree.
     """
 
     release: str
@@ -57,26 +63,37 @@ class InitramfsPlan:
     compression: str
     key: str
     size: int
+    programs: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""
         return asdict(self)
 
 
-def plan_initramfs(tree: Path, release: str) -> InitramfsPlan | None:
+def initramfs_words(command_line: str) -> tuple[str, ...]:
+    """The words of a command line that only an initramfs can do: an encrypted root, one on several disks."""
+    return tuple(word for word in command_line.split() if word.startswith(("rastos.luks=", "rastos.raid=")))
+
+
+def plan_initramfs(tree: Path, release: str, *, words: Sequence[str] = ()) -> InitramfsPlan | None:
     """The initramfs for kernel `release` of a tree; None where all that finds a root is built in.
 
-    Raises IntegrityError for a tree whose modules aren't indexed, that lacks the program for it, or whose kernel unpacks none.
+    `words` are those of the command line that ask for one whatever is built in (`initramfs_words`). Raises IntegrityError
+    for a tree whose modules aren't indexed, that lacks a program for it, or whose kernel unpacks none.
     """
     folder = tree / "usr/lib/modules" / release
     config = read_config(folder / "config") if (folder / "config").is_file() else {}
-    if config and config.get("MODULES") != "y":
+    modular = not config or config.get("MODULES") == "y"
+    if not modular and not words:
         return None
-    index = read_modules(folder)
+    index = read_modules(folder) if modular else ModuleIndex(folder)
+    encrypted = any(word.startswith("rastos.luks=") for word in words)
+    _check_encryption(config, tree, release, index, encrypted=encrypted)
     asked = kernel_facts(tree, release).get("initramfs", [])
-    wanted = [name.replace("-", "_") for name in (*ROOT, *DEVICES, *asked)]
+    first = (*ROOT, *CRYPTOGRAPHY) if encrypted else ROOT
+    wanted = [name.replace("-", "_") for name in (*first, *DEVICES, *asked)]
     names = index.closure(wanted)
-    if not names:
+    if not names and not words:
         return None
     program = tree / PROGRAM
     if not program.is_file():
@@ -85,12 +102,14 @@ def plan_initramfs(tree: Path, release: str) -> InitramfsPlan | None:
             on=tree,
             next_step="install the rastos-init package in it again",
         )
-    always = set(index.closure(ROOT))
+    always = set(index.closure(first))
     modules = tuple(_module(index, name, name in always) for name in names)
+    programs = tuple(program_files(tree, UNLOCKER).items()) if encrypted else ()
     firmware = _firmware(tree, index, names)
     microcode = _microcode(tree)
     files = [program, *(folder / item.path for item in modules)]
     files += [tree / "usr/lib/firmware" / name for name in (*firmware, *microcode)]
+    files += [tree / path for _, path in programs]
     compression = _compression(config, release, tree)
     digests = [f"{path.relative_to(tree)} {sha256_file(path)}" for path in files]
     return InitramfsPlan(
@@ -105,7 +124,25 @@ def plan_initramfs(tree: Path, release: str) -> InitramfsPlan | None:
             FORMAT, compression, release, "\n".join(digests), "\n".join(f"{a} {m}" for a, m in index.aliases)
         ),
         size=sum(path.stat().st_size for path in files) + (1 << 16),
+        programs=programs,
     )
+
+
+def _check_encryption(config: dict[str, str], tree: Path, release: str, index: ModuleIndex, *, encrypted: bool) -> None:
+    if not encrypted:
+        return
+    if config and config.get("DM_CRYPT") != "y" and "dm_crypt" not in index.paths:
+        raise IntegrityError(
+            f"kernel {release} can't open an encrypted root: it has no dm-crypt (CONFIG_DM_CRYPT)",
+            on=tree,
+            next_step="take a kernel that has it, such as profile container, or the distribution's",
+        )
+    if not (tree / UNLOCKER).exists():
+        raise IntegrityError(
+            f"an encrypted root is opened by {UNLOCKER}, which this tree lacks",
+            on=tree,
+            next_step="add its package (Debian: cryptsetup-bin, Arch: cryptsetup)",
+        )
 
 
 def kernel_facts(tree: Path, release: str) -> dict[str, Any]:

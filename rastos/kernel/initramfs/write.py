@@ -10,7 +10,7 @@ from pathlib import Path
 from rastos.host import write_atomic
 
 from . import cpio
-from .modules import read_modules
+from .modules import ModuleIndex, read_modules
 from .plan import PROGRAM, InitramfsPlan, microcode_file
 
 LEVEL = 12  # of zstd: 10 % smaller than the default, still a fraction of a second
@@ -26,7 +26,9 @@ def write_initramfs(plan: InitramfsPlan, tree: Path, out: Path) -> int:
 
 
 def _members(plan: InitramfsPlan, tree: Path) -> Iterator[cpio.Member]:
-    index = read_modules(tree / "usr/lib/modules" / plan.release)
+    folder = tree / "usr/lib/modules" / plan.release
+    # a kernel without modules may get one all the same, for what is before its root
+    index = read_modules(folder) if plan.modules else ModuleIndex(folder)
     names = {item.name for item in plan.modules}
     yield cpio.file("init", (tree / PROGRAM).read_bytes(), 0o755)
     for path in ("dev", "proc", "sys", "root"):
@@ -44,6 +46,8 @@ def _members(plan: InitramfsPlan, tree: Path) -> Iterator[cpio.Member]:
         yield cpio.file(f"lib/modules/{item.name}.ko", index.read(item.name))
     for path in plan.firmware:
         yield cpio.file(f"lib/firmware/{path}", (tree / "usr/lib/firmware" / path).read_bytes())
+    for target, path in plan.programs:
+        yield cpio.file(target, (tree / path).read_bytes(), 0o755)
 
 
 def _early(plan: InitramfsPlan, tree: Path) -> bytes:

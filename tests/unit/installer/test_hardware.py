@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rastos.errors import UserError
+from rastos.errors import BusyError, UserError
 from rastos.installer.vm import Hardware, MachineSpec, argv, parse_disk, parse_forward, parse_share
 from rastos.installer.vm.fitting import fitted, network_folder
 from rastos.installer.vm.hardware import ExtraDisk, Fitted, FittedDisk, Forward, PrivateLink, Share, hardware_words
@@ -114,3 +114,12 @@ def test_sockets_of_a_network_fit_into_their_addresses(tmp_path: Path) -> None:
     folder = network_folder(long, "lan")
     assert len(bytes(folder)) < 85 and folder == network_folder(long, "lan") != network_folder(long, "other")
     folder.rmdir()
+
+
+def test_networks_of_two_test_runs_are_apart(tmp_path: Path) -> None:
+    one, other = (Hardware(network="lan", name="web", networks=tmp_path / name) for name in "ab")
+    with fitted(one, SPEC, cache=tmp_path) as first, fitted(other, SPEC, cache=tmp_path) as second:
+        assert first.link and second.link and first.link.mac == second.link.mac
+        assert first.link.local != second.link.local
+        with pytest.raises(BusyError), fitted(one, SPEC, cache=tmp_path):
+            pass

@@ -113,3 +113,29 @@ def test_the_line_for_gdb_trusts_the_scripts_beside_vmlinux_and_nothing_else(tmp
     assert plain.gdb("/s/gdb") == ["gdb", "/b/vmlinux", "-ex", "target remote /s/gdb"]
     with_scripts = replace(plain, vmlinux=Vmlinux(Path("/b/vmlinux"), Path("/b/vmlinux-gdb.py"), True))
     assert with_scripts.gdb(":1")[2:4] == ["-iex", "add-auto-load-safe-path /b"]
+
+
+def test_secure_boot_keeps_the_variables_from_the_guest() -> None:
+    files = (Path("/fw/CODE.secboot.fd"), Path("/run/vm/variables.fd"))
+    assert values(replace(SPEC, firmware=files, secure=True), "-machine") == ["q35,smm=on"]
+    assert "driver=cfi.pflash01,property=secure,value=on" in values(
+        replace(SPEC, firmware=files, secure=True), "-global"
+    )
+    assert values(replace(SPEC, firmware=files), "-machine") == ["q35"]
+
+
+def test_what_refused_to_start_something_is_told_from_the_console() -> None:
+    from rastos.installer.vm.secureboot import refusal
+
+    said = "Booting\nError loading \\rastos\\1\\rastos.efi: Access Denied\nBdsDxe: next: Security Violation\n"
+    assert refusal(said).splitlines() == [
+        "Error loading \\rastos\\1\\rastos.efi: Access Denied",
+        "BdsDxe: next: Security Violation",
+    ]
+    assert refusal("Linux version 6.12\nlogin:") == ""
+
+
+def test_the_second_disk_of_a_mirror_is_started_from_last() -> None:
+    spec = replace(SPEC, second=Path("/run/vm/second.qcow2"))
+    assert "virtio-blk-pci,drive=second,bootindex=1" in values(spec, "-device")
+    assert values(spec, "-drive")[-1].startswith("if=none,id=second,format=qcow2,file=/run/vm/second.qcow2")
