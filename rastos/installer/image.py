@@ -58,6 +58,7 @@ from .formats.converting import check_output
 from .formats.table import find_format, format_of_name
 from .formats.writing import write_format
 from .initprogram import init_package
+from .kernel_choice import kernel_of
 from .machine_project import project_of, write_project
 from .open import MANIFEST, OPTIONS, check_unused, image_lock
 from .own_package import own_package
@@ -205,20 +206,6 @@ def packages_of(
         for fault in foreseen(profile, package_paths(packages, (repository.directory, cache / "packages"), cache)):
             raise fault
     return kernel, packages
-
-
-def kernel_of(profile: ImageProfile, repository: LocalRepository) -> LocalPackage:
-    """The package of a profile's kernel. UserError: it is not built."""
-    name = profile.kernel if repository.find(profile.kernel) else f"linux-rastos-{profile.kernel}"
-    kernel = repository.find(name)
-    if kernel is None:
-        built = [item.name for item in repository.packages() if item.name.startswith("linux-")]
-        raise UserError(
-            f"the kernel '{profile.kernel}' is not built",
-            next_step=f"`rastos kernel build --profile {profile.kernel}`"
-            + (f"; built: {', '.join(built)}" if built else ""),
-        )
-    return kernel
 
 
 def plan_packages(
