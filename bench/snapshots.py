@@ -60,34 +60,39 @@ def many_snapshots(top: Path, first: int, last: int) -> None:
     (top / "store.json").write_text(json.dumps({**info, "next_snapshot": last}))
 
 
-def create_and_bare(top: Path, store: object, runs: int) -> tuple[float, float]:
-    """Medians of `create_snapshot` and of the bare calls: btrfs subvolume snapshot -r, filesystem sync."""
+def create_and_bare(top: Path, store: object, runs: int) -> tuple[float, float, float]:
+    """Medians of `create_snapshot` and of the bare calls (btrfs subvolume snapshot -r, filesystem sync), and of the
+    processor seconds of ours, kernel included, which a busy machine changes less."""
     from rastos.host import run
     from rastos.snapshot import Store, create_snapshot
 
     assert isinstance(store, Store)
     rows = []
     for number in range(runs + 1):
+        used = time.process_time()
+        ours = timed(lambda: create_snapshot(store, 0, "bench"))
+        used = time.process_time() - used
         target = top / f"bare-{number}"
 
         def bare(target: Path = target) -> None:
             run(["btrfs", "subvolume", "snapshot", "-r", store.tree(0), target])
             run(["btrfs", "filesystem", "sync", top])
 
-        rows.append((timed(lambda: create_snapshot(store, 0, "bench")), timed(bare)))
+        rows.append((ours, timed(bare), used))
         run(["btrfs", "subvolume", "delete", target])
-    return statistics.median(a for a, _ in rows[1:]), statistics.median(b for _, b in rows[1:])
+    ours, theirs, cpu = (statistics.median(row[at] for row in rows[1:]) for at in range(3))
+    return ours, theirs, cpu
 
 
-def bench_small(image: Path) -> float:
-    """create, clone, deploy and rollback in an opened image; gives the seconds of create."""
+def bench_small(image: Path) -> tuple[float, float]:
+    """create, clone, deploy and rollback in an opened image; gives the seconds of create, and its processor seconds."""
     from rastos.installer import open_image
     from rastos.progress import Progress
     from rastos.snapshot import Store, copy_snapshots, deploy, plan_copy, plan_deploy, plan_rollback
 
     with open_image(image, writable=True, purpose="bench") as opened:
         store = Store.open(opened.top, opened.esp, writable=True)
-        ours, bare = create_and_bare(opened.top, store, 9)
+        ours, bare, used = create_and_bare(opened.top, store, 9)
         row("create / btrfs snapshot -r + sync", ours, bare, "≤ 2× + 0.05 s", met=ours <= 2 * bare + 0.05)
         clone = statistics.median(
             timed(lambda: copy_snapshots(store, plan_copy(store, 0, parent=None))) for _ in range(9)
@@ -100,7 +105,7 @@ def bench_small(image: Path) -> float:
         ):
             seconds = statistics.median(timed(lambda plan=plan: deploy(store, plan(), Progress())) for _ in range(5))
             row(f"{name}, in an opened image", seconds, None, "≤ 1.5 s", met=seconds <= 1.5)
-    return ours
+    return ours, used
 
 
 def bench_commands(image: Path) -> None:
@@ -112,7 +117,7 @@ def bench_commands(image: Path) -> None:
         row(f"rastos snapshot {words[0]}, whole command", seconds, None, f"≤ {aim} s", met=seconds <= aim)
 
 
-def bench_many(image: Path, few: float) -> None:
+def bench_many(image: Path, few: float, few_used: float) -> None:
     """A store of 10,000 snapshots."""
     from bench.run import RASTOS, command
     from rastos.installer import open_image
@@ -125,8 +130,11 @@ def bench_many(image: Path, few: float) -> None:
         print(f"    ({MANY} snapshots made by btrfs alone in {seconds:.0f} s)", flush=True)
         store = Store.open(opened.top, opened.esp, writable=True)
         row("    the first look, without an index", timed(store.snapshots), None, "-", met=True)
-        ours, bare = create_and_bare(opened.top, store, 5)
+        ours, bare, used = create_and_bare(opened.top, store, 9)
         row(f"create, beside {MANY}", ours, few, "no slower than with few", met=ours <= 1.5 * few + 0.05)
+        row(
+            "    its processor time, kernel included", used, few_used, "no more than with few", met=used <= 2 * few_used
+        )
         row("    the bare calls", bare, None, "-", met=True)
     seconds = statistics.median(command(*RASTOS, "snapshot", "list", "--json", "--image", image) for _ in range(5))
     row(f"rastos snapshot list, {MANY}, whole command", seconds, None, "≤ 1 s", met=seconds <= 1)
@@ -138,9 +146,9 @@ def bench_snapshots(parent: Path) -> None:
     """All of it; `parent`: a folder for the images, some hundred MiB."""
     print(f"{'snapshots':<48} {'rastos':>10} {'peer':>10}")
     with tempfile.TemporaryDirectory(prefix="rastos-bench-", dir=parent) as name, small_image(Path(name)) as image:
-        few = bench_small(image)
+        few = bench_small(image)  # seconds, processor seconds
         bench_commands(image)
-        bench_many(image, few)
+        bench_many(image, *few)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ COMMANDS = {
     "kernel": ("kernel", "kernel", "Build kernels from profiles and keep them as packages."),
     "package": ("package", "package", "Plan and install the declared packages."),
     "image": ("image", "image", "Create, inspect, boot and test disk images."),
+    "install": ("install", "install", "Install a system onto a disk."),
+    "adopt": ("adopt", "adopt", "Make an Arch system on btrfs the first snapshot of a store."),
     "snapshot": ("snapshot", "snapshot", "The tree of snapshots: create, run, deploy, roll back."),
     "config": ("config", "config", "Show the settings and where each comes from."),
 }

@@ -1,25 +1,29 @@
-"""The only user of rich: results to standard output, talk and progress to standard error."""
+"""The only user of rich: results to standard output, talk and progress to standard error.
+
+rich is loaded only where there is a terminal to draw on: in a pipe, text goes out as it is.
+"""
 
 from __future__ import annotations
 
 import json as jsonlib
+import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, TextIO
 
 from rastos.cli.render import seconds
 from rastos.progress import Advanced, Began, Ended, Event, Noted, Sink
 
-LONG = 500  # rows from which a table is laid out plainly: rich takes a second for a few thousand
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import TaskID
+    from rich.text import Text
+
+LONG = 500  # rows from which a listing is laid out plainly: rich takes a second for a few thousand
 PIPE_INTERVAL = 15.0  # seconds between two progress lines of one step in a pipe
 
 
@@ -27,11 +31,19 @@ class Terminal:
     """Output of one command. User data is never read as markup."""
 
     def __init__(self, *, debug: bool = False) -> None:
-        plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
         self.debug = debug
-        self.console = Console(soft_wrap=not sys.stdout.isatty(), **plain)
-        self.talk = Console(stderr=True, soft_wrap=not sys.stderr.isatty(), **plain)
+        self.is_terminal = _draws(sys.stdout)
         self._display: LiveDisplay | PlainDisplay | None = None
+
+    @cached_property
+    def console(self) -> Console:
+        """Standard output, styled."""
+        return _console(stderr=False)
+
+    @cached_property
+    def talk(self) -> Console:
+        """Standard error, styled."""
+        return _console(stderr=True)
 
     @property
     def interactive(self) -> bool:
@@ -40,15 +52,21 @@ class Terminal:
 
     def print(self, what: RenderableType = "", *, style: str | None = None) -> None:
         """A result line or renderable."""
-        self.console.print(what, style=style)
+        if isinstance(what, str) and not self.is_terminal:
+            print(what, flush=True)
+        else:
+            self.console.print(what, style=style)
 
     def say(self, text: str, *, style: str | None = None) -> None:
         """A line of talk, beside the result."""
-        self.talk.print(text, style=style)
+        if _draws(sys.stderr):
+            self.talk.print(text, style=style)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def lines(self, texts: Sequence[Text]) -> None:
         """Result lines: styled on a terminal, plain elsewhere."""
-        if self.console.is_terminal and len(texts) <= LONG:
+        if self.is_terminal and len(texts) <= LONG:
             for text in texts:
                 self.console.print(text, no_wrap=True, crop=False, overflow="ignore")
         else:
@@ -57,14 +75,13 @@ class Terminal:
     @property
     def width(self) -> int | None:
         """Columns of the terminal; None in a pipe, where nothing is cut."""
-        return self.console.width if self.console.is_terminal else None
+        return self.console.width if self.is_terminal else None
 
     def json(self, value: object) -> None:
-        """A value as JSON; dataclasses and paths are understood."""
-        text = jsonlib.dumps(value, indent=2, default=_plain, ensure_ascii=False)
+        """A value as JSON; dataclasses and paths are understood. A long list has one line for each item."""
+        text = _json(value, ascii_only=False)
         if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
-            # a file name that is no UTF-8: JSON can write it, as an escape
-            text = jsonlib.dumps(value, indent=2, default=_plain)
+            text = _json(value, ascii_only=True)  # a file name that is no UTF-8: JSON can write it, as an escape
         print(text)
 
     def raw(self, text: str) -> None:
@@ -73,7 +90,7 @@ class Terminal:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A listing; a cell may be text or a renderable."""
-        if not self.console.is_terminal or len(rows) > LONG:
+        if not self.is_terminal or len(rows) > LONG:
             cells = [[_text(cell) for cell in row] for row in rows]
             widths = [
                 max(len(name), *(len(row[i]) for row in cells)) if cells else len(name)
@@ -82,6 +99,9 @@ class Terminal:
             for line in [list(columns), *cells]:
                 print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
             return
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(
             title=title or None,
             title_justify="left",
@@ -99,7 +119,7 @@ class Terminal:
     def sink(self) -> Sink:
         """Where progress events go: a live display on a terminal, lines elsewhere."""
         if self._display is None:
-            self._display = LiveDisplay(self) if self.talk.is_terminal else PlainDisplay(self)
+            self._display = LiveDisplay(self) if _draws(sys.stderr) else PlainDisplay(self)
         return self._display
 
     def close(self) -> None:
@@ -141,6 +161,9 @@ class LiveDisplay:
     """Progress as live lines that turn into finished ones."""
 
     def __init__(self, terminal: Terminal) -> None:
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
         self.terminal = terminal
         self.bars = Bars(
             TextColumn("{task.fields[indent]}{task.description}"),
@@ -176,6 +199,8 @@ class LiveDisplay:
             self._finish(event)
 
     def _finish(self, event: Ended) -> None:
+        from rich.text import Text
+
         task = self.tasks.pop(event.step, None)
         if task is not None:
             self.bars.remove_task(task)
@@ -192,6 +217,18 @@ class LiveDisplay:
         self.bars.stop()
 
 
+def _draws(stream: TextIO) -> bool:
+    """Whether there is a terminal, or one is asked for as rich takes it."""
+    return stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, soft_wrap=not stream.isatty(), markup=False, emoji=False, highlight=False)
+
+
 def _fraction(event: Advanced, unit: str) -> str:
     if not event.total:
         return f"{event.done:,.0f} {unit}".strip() if event.done else ""
@@ -205,7 +242,14 @@ def _ended(event: Ended) -> str:
 
 
 def _text(cell: object) -> str:
-    return cell.plain if isinstance(cell, Text) else str(cell)
+    return str(getattr(cell, "plain", cell))  # a rich Text's
+
+
+def _json(value: object, *, ascii_only: bool) -> str:
+    if isinstance(value, list | tuple) and len(value) > LONG:  # indented, Python's own slow encoder would do it
+        rows = ",\n".join(jsonlib.dumps(item, default=_plain, ensure_ascii=ascii_only) for item in value)
+        return f"[\n{rows}\n]"
+    return jsonlib.dumps(value, indent=2, default=_plain, ensure_ascii=ascii_only)
 
 
 def _plain(value: object) -> object:

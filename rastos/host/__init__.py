@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from rastos.host.private_folder import in_memory
     from rastos.host.privilege import Privilege, require_root
     from rastos.host.pseudoterminal import interact_in_root
+    from rastos.host.sparse import copy_extents, data_extents
     from rastos.host.system_package_list import SystemPackage, distribution, how_to_install, system_packages
+    from rastos.host.whole_disk import announce_partitions, claimed_disk, clear_ranges, disk_size
 
 _HOMES = {
     "capabilities": ("Finding", "available_memory", "survey"),
@@ -65,7 +67,9 @@ _HOMES = {
     "private_folder": ("in_memory",),
     "privilege": ("Privilege", "require_root"),
     "pseudoterminal": ("interact_in_root",),
+    "sparse": ("copy_extents", "data_extents"),
     "system_package_list": ("SystemPackage", "distribution", "how_to_install", "system_packages"),
+    "whole_disk": ("announce_partitions", "claimed_disk", "clear_ranges", "disk_size"),
 }
 
 __all__ = [
@@ -79,13 +83,19 @@ __all__ = [
     "SystemPackage",
     "Transfer",
     "Validators",
+    "announce_partitions",
     "attached",
     "available_memory",
     "bound",
+    "claimed_disk",
+    "clear_ranges",
     "converse",
+    "copy_extents",
     "copy_file",
+    "data_extents",
     "detached",
     "digest_of",
+    "disk_size",
     "distribution",
     "exchange",
     "fetch",

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rastos.surface import first_use
 
 if TYPE_CHECKING:
+    from .adopt.adopting import Adopted, adopt_disk, forget_adoption, undo_adoption
+    from .adopt.opening import ForeignDisk, open_foreign
+    from .adopt.plan import Adoption, AdoptPlan, plan_adopt
     from .bootfacts import ImageKernel, image_kernel
     from .checking import ProfileCheck, ProfileFinding, check_image_profile
     from .disk_profile import DataDisk, Disk, disk_fault
@@ -18,7 +21,13 @@ if TYPE_CHECKING:
     from .formats.source import image_size
     from .formats.table import COMPRESSIONS, FORMATS, Format, check_compression, find_format
     from .image import Image, ImagePlan, create_image, kind_of, plan_image
+    from .initprogram import init_package
     from .inspect import Inspection, inspect_image
+    from .install.afterwards import leave_machine
+    from .install.answers import InstallAnswers, found_answers, read_answers
+    from .install.disks import DiskPart, FoundDisk, disks, read_disk
+    from .install.installing import Installed, install_copy, install_packages
+    from .install.plan import InstallPlan, Medium, file_to_make, medium_of, plan_copy_to, plan_packages_to
     from .interview import Answers, answer_fault, host_public_keys, host_time_zone, written_profile
     from .looking.copying import Copied, copy_from_image, copy_into_image
     from .looking.differing import IMAGE_SECTIONS, FileChange, ImageDifference, image_difference
@@ -46,7 +55,16 @@ if TYPE_CHECKING:
 
 
 _HOMES = {
+    "adopt.adopting": ("Adopted", "adopt_disk", "forget_adoption", "undo_adoption"),
+    "adopt.opening": ("ForeignDisk", "open_foreign"),
+    "adopt.plan": ("AdoptPlan", "Adoption", "plan_adopt"),
     "bootfacts": ("ImageKernel", "image_kernel"),
+    "initprogram": ("init_package",),
+    "install.afterwards": ("leave_machine",),
+    "install.answers": ("InstallAnswers", "found_answers", "read_answers"),
+    "install.disks": ("DiskPart", "FoundDisk", "disks", "read_disk"),
+    "install.installing": ("Installed", "install_copy", "install_packages"),
+    "install.plan": ("InstallPlan", "Medium", "file_to_make", "medium_of", "plan_copy_to", "plan_packages_to"),
     "checking": ("ProfileCheck", "ProfileFinding", "check_image_profile"),
     "disk_profile": ("DataDisk", "Disk", "disk_fault"),
     "encryption": ("read_passphrase", "use_passphrase_file"),
@@ -86,6 +104,9 @@ _HOMES = {
 
 __all__ = [
     "Accelerator",
+    "AdoptPlan",
+    "Adopted",
+    "Adoption",
     "Answers",
     "COMPRESSIONS",
     "CompactPlan",
@@ -95,11 +116,14 @@ __all__ = [
     "Copied",
     "DataDisk",
     "Disk",
+    "DiskPart",
     "EnrolmentPlan",
     "Entry",
     "FORMATS",
     "FileChange",
+    "ForeignDisk",
     "Format",
+    "FoundDisk",
     "IMAGE_KEYS",
     "IMAGE_SECTIONS",
     "Image",
@@ -110,6 +134,10 @@ __all__ = [
     "ImageProfile",
     "ImageReference",
     "Inspection",
+    "InstallAnswers",
+    "InstallPlan",
+    "Installed",
+    "Medium",
     "OpenImage",
     "ProfileCheck",
     "ProfileFinding",
@@ -119,6 +147,7 @@ __all__ = [
     "ResizePlan",
     "RootPlan",
     "SBOM_FORMATS",
+    "adopt_disk",
     "answer_fault",
     "bill_of_materials",
     "build_again",
@@ -133,7 +162,11 @@ __all__ = [
     "create_image",
     "create_root",
     "disk_fault",
+    "disks",
+    "file_to_make",
     "find_format",
+    "forget_adoption",
+    "found_answers",
     "hash_password",
     "host_public_keys",
     "host_time_zone",
@@ -142,29 +175,41 @@ __all__ = [
     "image_manifest",
     "image_profiles",
     "image_size",
+    "init_package",
     "inspect_image",
+    "install_copy",
+    "install_packages",
     "is_public_key",
     "kind_of",
+    "leave_machine",
     "list_image",
     "load_image_profile",
+    "medium_of",
+    "open_foreign",
     "open_image",
     "opened_snapshot",
     "parse_place",
     "parse_reference",
     "parse_size",
+    "plan_adopt",
     "plan_compact",
     "plan_convert",
+    "plan_copy_to",
     "plan_enrolment",
     "plan_image",
+    "plan_packages_to",
     "plan_resize",
     "plan_root",
     "probe_accelerator",
     "public_key_fault",
+    "read_answers",
+    "read_disk",
     "read_from_image",
     "read_image_profile",
     "read_passphrase",
     "resize_image",
     "throw_away_copy",
+    "undo_adoption",
     "use_passphrase_file",
     "write_enrolment",
     "written_profile",

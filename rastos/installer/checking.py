@@ -12,8 +12,7 @@ from rastos.kernel import distro_request, profiles
 from rastos.package import Channel, LocalRepository, Manifest, PackagePaths, package_paths
 from rastos.progress import Progress
 
-from .image import plan_packages
-from .kernel_choice import kernel_of
+from .image import kernel_of, plan_packages
 from .partition import plan_layout
 from .profile import ImageProfile, read_image_profile
 from .profile.keys import near

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rastos.errors import UserError
 from rastos.host import copy_file, run, safe_join
 
 from .disk_profile import DataDisk, Disk
@@ -28,6 +29,18 @@ Where={mount}
 Type={kind}
 Options=noatime
 """
+
+
+def check_disk(disk: Disk, kind: str, *, uki: bool, on: object) -> None:
+    """Whether an image of format `kind` can have this disk layout. Raises UserError."""
+    if (disk.luks or disk.raid1 or disk.data) and kind not in ("raw", "qcow2"):
+        raise UserError(
+            f"an encrypted root, a mirror or data disks can't be written as {kind}",
+            on=on,
+            next_step="write qcow2 or raw; `rastos image convert` makes others of an encrypted one",
+        )
+    if uki and disk.bios:
+        raise UserError("a BIOS can't start a unified kernel image", on=on, next_step="leave out uki or disk.bios")
 
 
 def disk_packages(disk: Disk, kind: str) -> tuple[str, ...]:

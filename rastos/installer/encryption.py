@@ -168,7 +168,10 @@ def unlocked(device: Path, *, on: Path, read_only: bool) -> Iterator[Path]:
             on=on,
             next_step="check the passphrase; `cryptsetup luksDump` shows the key slots",
         )
+    # removed with its last user, which a killed command is not any more: our own handle, and then the mount
+    held = os.open(MAPPED / name, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        run(["cryptsetup", "close", "--deferred", name], what="have the encrypted root closed in the end")
         yield MAPPED / name
     finally:
-        run(["cryptsetup", "close", name], what="close the encrypted root")
+        os.close(held)

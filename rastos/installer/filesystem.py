@@ -37,3 +37,8 @@ def make_esp(disk: Path, part: Partition, *, volume_id: str) -> None:
 def make_root(device: Path) -> None:
     """Make the btrfs. Its id is random: mkfs refuses one that a file system attached here has already."""
     run(["mkfs.btrfs", "--quiet", "--force", "-L", "rastos", device], what="make the root file system")
+
+
+def renew_root(device: Path) -> None:
+    """Give a copied btrfs an id of its own (btrfstune(8), -u): the kernel takes two with one id for the same."""
+    run(["btrfstune", "-f", "-u", device], what="give the root file system its own id")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import platform
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rastos.errors import HostError, UserError
 from rastos.host import (
-    attached,
     digest_of,
-    mounted,
-    private_mounts,
-    rename_durable,
+    locked,
     require_root,
     working_directory,
     write_json,
@@ -27,54 +23,53 @@ from rastos.package import (
     Channel,
     Decide,
     Facts,
+    Layer,
     LocalPackage,
     LocalRepository,
     Lockfile,
     Manifest,
     Plan,
     TransactionPolicy,
-    apply_plan,
+    how_made,
+    layers_of,
     package_paths,
     plan_change,
     policy_of,
+    set_groups,
     target_for,
 )
 from rastos.progress import Progress
-from rastos.snapshot import MtoolsEsp, Store, create_session, deploy, plan_deploy
 
-from .bootloader import install_bios_loader, install_bootloader
-from .disk_making import (
-    disk_packages,
-    disk_words,
-    kept_format,
-    make_data_disks,
-    make_swap,
-    root_place,
-    write_data_mounts,
-    write_disks,
-)
-from .filesystem import make_esp, make_root
+from .clock import Clock
+from .disk_making import check_disk, disk_packages, kept_format, make_data_disks, root_place, write_disks
 from .formats.converting import check_output
-from .formats.table import find_format, format_of_name
-from .formats.writing import write_format
+from .formats.table import find_format
+from .initprogram import NAME as INIT
 from .initprogram import init_package
-from .kernel_choice import kernel_of
-from .machine_project import project_of, write_project
-from .open import MANIFEST, OPTIONS, check_unused, image_lock
+from .kept_images import cached_place, copy_kept, forget_old, keep_image, record_of
+from .machine_project import project_of
+from .making import make_image
+from .open import check_unused, image_lock
+from .own_package import NAME as OWN
 from .own_package import own_package
-from .partition import Layout, plan_layout, write_layout
+from .partition import Layout, plan_layout
 from .profile import ImageProfile
-from .reproducible import EARLIEST, without_moment
-from .system import configure_system, foreseen, says_much
+from .reasons import StageReport, in_a_line, inputs_of, last_inputs, report
+from .stages import StageCache
+from .system import foreseen, says_much
 
-VERSION = "7"  # of what this module makes; part of the key
+VERSION = "8"  # of what is made here; part of the key
 SPARE = 1 << 30
-KEPT_IMAGES = 6
+SAME_SECONDS = 3600.0  # to wait for another process that makes the same image
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
-    """What an image will be made of. `key` names the content: same key, same image."""
+    """What an image will be made of. `key` names the content: same key, same image.
+
+    `layers` are its packages as they are installed, `stages` what is made again and why; `cacheable`: its layers may be kept,
+    since no hook of the manifest's does things that no key can name. `inputs`: what the next build compares itself with.
+    """
 
     profile: ImageProfile
     packages: Plan
@@ -87,6 +82,16 @@ class ImagePlan:
     policy: TransactionPolicy = field(default_factory=TransactionPolicy)
     secure_boot: SecureBootKey | None = None
     project: str = ""  # packages.toml of the machine itself
+    layers: tuple[Layer, ...] = ()
+    stages: tuple[StageReport, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    use_cache: bool = True
+    cacheable: bool = True
+
+    @property
+    def why(self) -> str:
+        """What is made again and because of what, in one line."""
+        return in_a_line(self.stages) if self.use_cache else "everything again: the cache is not to be used"
 
     def manifest(self) -> dict[str, Any]:
         """What the image holds, whoever made it and wherever it goes; kept inside it as image.json."""
@@ -104,7 +109,8 @@ class ImagePlan:
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""
-        return {**self.manifest(), "output": str(self.output), "cached": self.cached}
+        stages = [asdict(stage) for stage in self.stages]
+        return {**self.manifest(), "output": str(self.output), "cached": self.cached, "stages": stages, "why": self.why}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,49 +138,87 @@ def plan_image(
     lock: Lockfile | None = None,
     decide: Decide | None = None,
     secure_boot: SecureBootKey | None = None,
+    use_cache: bool = True,
 ) -> ImagePlan:
     """Resolve everything an image is made of; writes nothing but the init program's package.
 
     With `lock` the packages are exactly those of a lockfile. `decide` answers what the manifest leaves open. `secure_boot`
-    signs the boot loader and, with `profile.uki`, what it starts.
+    signs the boot loader and, with `profile.uki`, what it starts. Without `use_cache` everything is made again.
 
     Raises UserError for a kernel that isn't built, packages that aren't there, a disk that is too small.
     """
-    if (profile.disk.luks or profile.disk.raid1 or profile.disk.data) and profile.format not in ("raw", "qcow2"):
-        raise UserError(
-            f"an encrypted root, a mirror or data disks can't be written as {profile.format}",
-            on=profile.path,
-            next_step="write qcow2 or raw; `rastos image convert` makes others of an encrypted one",
-        )
-    if profile.uki and profile.disk.bios:
-        raise UserError(
-            "a BIOS can't start a unified kernel image", on=profile.path, next_step="leave out uki or disk.bios"
-        )
+    check_disk(profile.disk, profile.format, uki=profile.uki, on=profile.path)
     kernel, packages = packages_of(
         profile, manifest, channels, repository, cache=cache, progress=progress, lock=lock, decide=decide
     )
-    digests = {key: package.file.sha256 for key, package in packages.locked.items()}
-    contents = "\n".join(
-        f"{record.name} {record.version} {record.channel} {digests.get(record.name, record.sha256)}"
-        for record in packages.records
-    )
+    policy = policy_of(manifest)
+    # how channels convert packages decides which files come out as well
+    rules = "\n".join([how_made(channels, policy), *(str(getattr(channel, "conversion", "")) for channel in channels)])
+    layers = image_layers(profile, manifest, packages, kernel.name, rules=rules)
     described = repr(replace(profile, path=Path()))
-    # the rules, and how channels convert packages, decide which files come out as well
-    made = repr((policy_of(manifest), [getattr(channel, "conversion", "") for channel in channels]))
     project = project_of(manifest, channels) if profile.rastos else ""
-    signed = (secure_boot.fingerprint,) if secure_boot else ()
-    key = digest_of(VERSION, described, contents, kernel.sha256, made, project, *signed)
+    signed = secure_boot.fingerprint if secure_boot else ""
+    key = digest_of(VERSION, described, layers[-1].key, kernel.sha256, project, signed)
     disk = profile.disk
     layout = plan_layout(profile.size, profile.esp, seed=key, luks=disk.luks, bios=disk.bios, raid1=disk.raid1)
     if packages.installed_size > layout.root.size:
+        # compressed they take about three quarters of that; the rest is for metadata, logs and the first update
+        least = layout.size - layout.root.size + packages.installed_size * 5 // 4 + (256 << 20)
         raise UserError(
             f"the packages need {packages.installed_size >> 20} MiB, the root has {layout.root.size >> 20} MiB",
-            next_step="make the image larger: --size",
+            next_step=f"make the image larger: --size {(least >> 26) + 1 << 6}M at least",
         )
-    cached = _cached(cache, key, kept_format(profile.disk, profile.format)).is_file()
-    policy = policy_of(manifest)
+    place = cached_place(cache, key, kept_format(disk, profile.format))
+    cached = use_cache and place.is_file() and record_of(place).is_file()
+    cacheable = not (policy.pre_hooks or policy.post_hooks)
+    inputs = inputs_of(profile, layers, rules=rules, other={"own packages.toml": project, "secure-boot-key": signed})
+    done = 0
+    if use_cache and cacheable:
+        _, done = StageCache(cache / "stages").best([layer.key for layer in layers], room=root_place(layout)[1])
+    stages = report(layers, done=done, whole=cached, inputs=inputs, before=last_inputs(_last(cache, profile)))
+    if not use_cache:
+        stages = tuple(replace(stage, because="the cache is not to be used") for stage in stages)
     return ImagePlan(
-        profile, packages, kernel.name, kernel.version, layout, output, key, cached, policy, secure_boot, project
+        profile,
+        packages,
+        kernel.name,
+        kernel.version,
+        layout,
+        output,
+        key,
+        cached,
+        policy,
+        secure_boot,
+        project,
+        layers,
+        stages,
+        inputs,
+        use_cache,
+        cacheable,
+    )
+
+
+def image_layers(
+    profile: ImageProfile, manifest: Manifest, packages: Plan, kernel: str, *, rules: str
+) -> tuple[Layer, ...]:
+    """The packages of an image as layers: by sets, then the profile's own, then the kernel and what is made here.
+
+    All in one where the manifest has hooks, which are to run once.
+    """
+    if manifest.hooks:
+        return layers_of(packages, [("packages", packages.order)], rules=rules)
+    facts = Facts(host=profile.hostname, profile=profile.name, arch=platform.machine())
+    declared = [item.target for item in manifest.declared(profile.sets, facts)]
+    groups = set_groups(manifest, profile.sets, declared)
+    own = "kernel and rastos" if profile.rastos else "kernel"
+    return layers_of(
+        packages,
+        [
+            *groups,
+            ("the profile's", (*profile.packages, *disk_packages(profile.disk, kind_of(manifest)))),
+            (own, (INIT, OWN, kernel)),
+        ],
+        rules=rules,
     )
 
 
@@ -206,6 +250,20 @@ def packages_of(
         for fault in foreseen(profile, package_paths(packages, (repository.directory, cache / "packages"), cache)):
             raise fault
     return kernel, packages
+
+
+def kernel_of(profile: ImageProfile, repository: LocalRepository) -> LocalPackage:
+    """The package of a profile's kernel. UserError: it is not built."""
+    name = profile.kernel if repository.find(profile.kernel) else f"linux-rastos-{profile.kernel}"
+    kernel = repository.find(name)
+    if kernel is None:
+        built = [item.name for item in repository.packages() if item.name.startswith("linux-")]
+        raise UserError(
+            f"the kernel '{profile.kernel}' is not built",
+            next_step=f"`rastos kernel build --profile {profile.kernel}`"
+            + (f"; built: {', '.join(built)}" if built else ""),
+        )
+    return kernel
 
 
 def plan_packages(
@@ -257,111 +315,33 @@ def create_image(
 ) -> Image:
     """Make the image and put it at its output path in one rename; whatever fails leaves no image and no mount.
 
+    What was made before and is still as it was comes from the cache. Raises BusyError while the output is in use.
     `passphrase` opens its root, where that is to be encrypted: it goes to the output only, never into the cache.
     """
     require_root("create an image")
     if plan.profile.disk.luks and passphrase is None:
         raise UserError("an encrypted root needs a passphrase", next_step="give one: --luks-passphrase-file FILE")
-    place = _cached(cache, plan.key, kept_format(plan.profile.disk, plan.profile.format))
-    clock = _Clock(progress)
+    place = cached_place(cache, plan.key, kept_format(plan.profile.disk, plan.profile.format))
+    clock = Clock(progress)
     check_output(plan.output, find_format(plan.profile.format), force=True)
     plan.output.parent.mkdir(parents=True, exist_ok=True)
     with image_lock(plan.output, "creating the image"):
         if plan.output.exists():
             check_unused(plan.output)
-        # entered for a cached image too: it removes what a killed run left
-        with working_directory(cache / "images", "create") as work:
-            if not place.is_file():
-                _space(cache, plan)
-                made = _make(plan, channels, cache, work, clock)
-                write_json(_record(place), {**plan.manifest(), "seconds": dict(clock.laps)})
-                rename_durable(made, place)
-            os.utime(place)
-            with clock.phase("copy to the output folder"):
+        with locked(cache / "locks" / f"image-{plan.key[:16]}.lock", f"making {plan.output.name}", wait=SAME_SECONDS):
+            # entered for a cached image too: it removes what a killed run left
+            with working_directory(cache / "images", "create") as work:
                 make_data_disks(plan.output, plan.profile.format, plan.profile.disk, work)
-                write_disks(
-                    place,
-                    plan.profile.format,
-                    plan.layout,
-                    plan.profile.disk,
-                    seed=plan.key,
-                    passphrase=passphrase,
-                    work=work,
-                    output=plan.output,
-                )
-        _forget_old(cache)
+                write = _writer(plan, passphrase, work)
+                cached = plan.use_cache and copy_kept(place, plan.output, clock, write)
+                if not cached:
+                    _space(cache, plan)
+                    made = make_image(plan, channels, cache, work, clock)
+                    keep_image(made, place, plan.output, plan.manifest(), clock, write)
+                    write_json(_last(cache, plan.profile), plan.inputs)
+            forget_old(cache)
     on_disk = plan.output.stat().st_blocks * 512
-    return Image(plan.output, plan.profile.format, plan.layout.size, on_disk, plan.key, plan.cached, tuple(clock.laps))
-
-
-def _make(plan: ImagePlan, channels: Sequence[Channel], cache: Path, work: Path, clock: _Clock) -> Path:
-    private_mounts()
-    disk = work / "disk.raw"
-    layout = plan.layout
-    with clock.phase("partition and format"):
-        with open(disk, "xb") as stream:
-            os.truncate(stream.fileno(), layout.size)
-        write_layout(disk, layout)
-        make_esp(disk, layout.esp, volume_id=plan.key[:8])
-        if layout.bios:
-            install_bios_loader(disk, layout)
-    (work / "top").mkdir()
-    start, size = root_place(layout)
-    with attached(disk, offset=start, size=size) as device:
-        with clock.phase("make the root file system"):
-            make_root(device)
-        with mounted(device, work / "top", "btrfs", OPTIONS) as top:
-            _fill(plan, channels, cache, disk, top, clock)
-    kind = find_format(kept_format(plan.profile.disk, plan.profile.format))
-    if kind.name == "raw":
-        with disk.open("rb") as stream:
-            os.fsync(stream.fileno())
-        return disk
-    result = work / f"image{kind.suffix}"
-    with clock.phase(f"write {kind.name}"):
-        write_format(disk, "raw", result, kind, progress=clock.progress, compression=plan.profile.compress)
-    return result
-
-
-def _fill(plan: ImagePlan, channels: Sequence[Channel], cache: Path, disk: Path, top: Path, clock: _Clock) -> None:
-    layout, profile = plan.layout, plan.profile
-    esp = MtoolsEsp(disk, layout.esp.start, layout.esp.size, epoch=EARLIEST)
-    cmdline = f"{profile.cmdline} {disk_words(layout, profile.disk, top)}".strip()
-    store = Store.initialise(top, esp, root_partuuid=layout.root.uuid, cmdline=cmdline, uki=profile.uki)
-    make_swap(top, profile.disk)
-    with create_session(store, None, "create the image") as session:
-        with clock.phase("install packages"):
-            target = target_for(session.tree, cache, immutable=True)
-            apply_plan(target, channels, plan.packages, clock.progress, policy=plan.policy)
-        with clock.phase("configure the system"):
-            configure_system(session.tree, profile, layout.esp)
-            write_data_mounts(session.tree, profile.disk)
-            if plan.project:
-                write_project(session.tree, plan.project)
-            esp.epoch = without_moment(session.tree)
-            install_bootloader(esp, session.tree, plan.secure_boot)
-        with clock.phase("first snapshot"):
-            snapshot = session.commit(f"first system, profile {profile.name}")
-    with clock.phase("first deployment"):
-        deploy(store, plan_deploy(store, snapshot.id), clock.progress, secure_boot=plan.secure_boot)
-    write_json(top / MANIFEST, {**plan.manifest(), "seconds": dict(clock.laps)})
-
-
-def _cached(cache: Path, key: str, kind: str) -> Path:
-    return cache / "images" / f"{key}{find_format(kind).suffix}"
-
-
-def _record(place: Path) -> Path:
-    """What a cached image is, beside it; its name ends in one of the formats' suffixes, which may have several dots."""
-    return place.with_name(f"{place.name.partition('.')[0]}.json")
-
-
-def _forget_old(cache: Path) -> None:
-    """Keep the images used last: each costs what it has on disk."""
-    kept = [path for path in (cache / "images").iterdir() if format_of_name(path) is not None]
-    for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_IMAGES:]:
-        path.unlink(missing_ok=True)
-        _record(path).unlink(missing_ok=True)
+    return Image(plan.output, plan.profile.format, plan.layout.size, on_disk, plan.key, cached, tuple(clock.laps))
 
 
 def _space(cache: Path, plan: ImagePlan) -> None:
@@ -376,17 +356,18 @@ def _space(cache: Path, plan: ImagePlan) -> None:
         )
 
 
-class _Clock:
-    """Phases as progress steps, and their durations."""
+def _writer(plan: ImagePlan, passphrase: bytes | None, work: Path) -> Callable[[Path], None] | None:
+    """What makes the output of a kept image, where that is more than a copy: an encrypted root, a mirror."""
+    disk = plan.profile.disk
+    if not (disk.luks or disk.raid1):
+        return None
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.laps: list[tuple[str, float]] = []
+    def write(kept: Path) -> None:
+        kind, output = plan.profile.format, plan.output
+        write_disks(kept, kind, plan.layout, disk, seed=plan.key, passphrase=passphrase, work=work, output=output)
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Run a block as a named phase."""
-        started = time.monotonic()
-        with self.progress.step(name[0].upper() + name[1:]):
-            yield
-        self.laps.append((name, round(time.monotonic() - started, 3)))
+    return write
+
+
+def _last(cache: Path, profile: ImageProfile) -> Path:
+    return cache / "stages" / f"{digest_of(profile.name)[:16]}.last"

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rastos.host import copy_file, digest_of, run, working_directory
-from rastos.package import LocalRepository, PackageMetadata, write_package
+from rastos.errors import HostError
+from rastos.host import copy_file, digest_of, find_program, run, working_directory
+from rastos.package import LocalRepository, PackageMetadata, read_local, write_package
 
 FOLDER = Path(__file__).with_name("init")
 SOURCES = {name: FOLDER / f"rastos-{name}.c" for name in ("init", "initramfs", "grow")}
@@ -20,6 +21,7 @@ UNITS = "usr/lib/systemd/system"
 # where a file lies in the system, and its mode
 FILES = {
     "usr/lib/rastos/health": (FOLDER / "health.sh", 0o755),
+    "usr/lib/rastos/live-shell": (FOLDER / "live-shell.sh", 0o755),
     "usr/lib/rastos/swap": (FOLDER / "swap.sh", 0o755),
     "usr/lib/systemd/system.conf.d/50-rastos-watchdog.conf": (FOLDER / "watchdog.conf", 0o644),
     **{f"{UNITS}/{path.name}": (path, 0o644) for path in sorted((FOLDER / "units").iterdir())},
@@ -34,7 +36,9 @@ WANTED = {
     "timers.target.wants": "rastos-boot-deadline.timer",
 }
 NAME = "rastos-init"
-SERIES = 8  # raised with every change of the source, so that a later program has a larger version
+DATABASE = Path("/usr/lib/sysimage/pacman")
+HERE = Path("/usr/lib/rastos")  # the programs of a system that rastos made
+SERIES = 9  # raised with every change of the source, so that a later program has a larger version
 FLAGS = ("-Os", "-static", "-Wall", "-Wl,--build-id=none", "-s")
 
 
@@ -43,6 +47,8 @@ def init_package(repository: LocalRepository, cache: Path) -> str:
 
     Raises ExternalError with the compiler's words.
     """
+    if find_program("gcc") is None and (HERE / "init").is_file():
+        return _as_here(repository, cache)
     compiler = run(["gcc", "--version"]).stdout.splitlines()[0]
     texts = [source.read_bytes() for source in (*SOURCES.values(), *PARTS)]
     texts += [part for name, (source, _) in FILES.items() for part in (name.encode(), source.read_bytes())]
@@ -58,13 +64,34 @@ def init_package(repository: LocalRepository, cache: Path) -> str:
             run(["gcc", *FLAGS, "-o", folder / program, source], what=f"compile {source.name}")
             (folder / program).chmod(0o755)
         _place_files(place / "tree")
-        metadata = PackageMetadata(
-            name=NAME,
-            version=version,
-            description="First programs of a deployment: mount its root, /etc and state, start systemd, check the boot",
-            license=("GPL-3.0-or-later",),
-        )
-        repository.add(write_package(metadata, place / "tree", place))
+        repository.add(write_package(_described(version), place / "tree", place))
+    return NAME
+
+
+def _described(version: str) -> PackageMetadata:
+    return PackageMetadata(
+        name=NAME,
+        version=version,
+        description="First programs of a deployment: mount its root, /etc and state, start systemd, check the boot",
+        license=("GPL-3.0-or-later",),
+    )
+
+
+def _as_here(repository: LocalRepository, cache: Path) -> str:
+    """The package again from what is installed here: a live medium has no compiler."""
+    record = read_local(DATABASE).get(NAME)
+    if record is None:
+        raise HostError(f"no compiler, and {NAME} is not installed here either", next_step="install gcc")
+    found = repository.find(NAME)
+    if found is None or found.version != record.version:
+        with working_directory(cache, "init") as place:
+            folder = place / "tree/usr/lib/rastos"
+            folder.mkdir(parents=True)
+            for program in SOURCES:
+                copy_file(HERE / program, folder / program)
+                (folder / program).chmod(0o755)
+            _place_files(place / "tree")
+            repository.add(write_package(_described(record.version), place / "tree", place))
     return NAME
 
 

@@ -23,8 +23,10 @@ from rastos.snapshot import (
     kept_sessions,
 )
 
+from .encryption import is_encrypted
+from .mirror import is_mirrored
 from .open import MANIFEST, image_lock, missing_image, open_image, shown_format
-from .partition import ESP_TYPE, Partition, read_layout
+from .partition import ESP_TYPE, ROOT_TYPE, Partition, read_layout
 
 _BLOCK = 1 << 20
 
@@ -61,6 +63,8 @@ class Inspection:
     root_size: int
     cmdline: str
     made: Mapping[str, Any]  # the manifest of its creation: profile, kernel, key, packages, seconds by phase
+    encrypted: bool = False  # the root is a LUKS volume
+    mirrored: bool = False  # its btrfs is on a second disk too
     sessions: tuple[SessionRecord, ...] = ()
     bad: tuple[int, ...] = ()
     complete: bool = True
@@ -90,6 +94,8 @@ def inspect_image(path: Path) -> Inspection:
             root_size=status.f_blocks * status.f_frsize,
             cmdline=store.info["cmdline"],
             made=read_json(image.top / MANIFEST) if (image.top / MANIFEST).is_file() else {},
+            encrypted=is_encrypted(image.disk, _root_start(image.partitions)),
+            mirrored=is_mirrored(image.partitions),
             sessions=kept_sessions(store),
             bad=tuple(sorted(bad_snapshots(store))),
         )
@@ -114,6 +120,9 @@ def _without_mount(path: Path) -> Inspection:
         if part is not None:
             _copy_out(path, kind, work / "esp", part.start, part.size)
             esp = MtoolsEsp(work / "esp", 0, part.size)
+        start = _root_start(partitions)
+        if start:
+            _copy_out(path, kind, work / "root", start, _BLOCK)
         entries = _entries(esp) if esp else ()
         usable = [entry.deployment for entry in entries if entry.state != "bad"]
         return Inspection(
@@ -132,13 +141,21 @@ def _without_mount(path: Path) -> Inspection:
             root_size=0,
             cmdline="",
             made={},
+            encrypted=bool(start) and is_encrypted(work / "root", 0),
+            mirrored=is_mirrored(partitions),
             complete=False,
         )
 
 
+def _root_start(partitions: tuple[Partition, ...]) -> int:
+    return next((part.start for part in partitions if part.type == ROOT_TYPE), 0)
+
+
 def _copy_out(image: Path, kind: str, target: Path, start: int, size: int) -> None:
     argv = ["qemu-img", "dd", "-f", kind, "-O", "raw", f"bs={_BLOCK}", f"skip={start // _BLOCK}"]
-    run([*argv, f"count={size // _BLOCK}", f"if={image}", f"of={target}"], what="read the image")
+    # qemu-img counts from the image's begin, whatever it skips; one that counted as dd(1) would read too much
+    run([*argv, f"count={(start + size) // _BLOCK}", f"if={image}", f"of={target}"], what="read the image")
+    os.truncate(target, size)
 
 
 def _entries(esp: Esp) -> tuple[BootEntry, ...]:

@@ -12,18 +12,20 @@ from rastos.host import read_json
 from rastos.package import (
     Channel,
     Decide,
+    Layer,
     LocalRepository,
     Manifest,
     Plan,
     TransactionPolicy,
-    apply_plan,
+    apply_layers,
+    how_made,
     policy_of,
     target_for,
 )
 from rastos.progress import Progress
 from rastos.snapshot import Snapshot, Store, create_session
 
-from .image import packages_of
+from .image import image_layers, packages_of
 from .open import MANIFEST
 from .partition import Partition
 from .profile import ImageProfile
@@ -41,6 +43,7 @@ class RootPlan:
     kernel_version: str
     esp: Partition
     policy: TransactionPolicy
+    layers: tuple[Layer, ...]
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""
@@ -67,7 +70,10 @@ def plan_root(
     kernel, packages = packages_of(
         profile, manifest, channels, repository, cache=cache, progress=progress, decide=decide
     )
-    return RootPlan(profile, packages, kernel.name, kernel.version, _esp_of(store), policy_of(manifest))
+    policy = policy_of(manifest)
+    # in layers as an image's, so that the same packages give the same tree
+    layers = image_layers(profile, manifest, packages, kernel.name, rules=how_made(channels, policy))
+    return RootPlan(profile, packages, kernel.name, kernel.version, _esp_of(store), policy, layers)
 
 
 def create_root(
@@ -84,7 +90,7 @@ def create_root(
     with create_session(store, None, "a new root") as session:
         target = target_for(session.tree, cache, immutable=True)
         with progress.step("Install packages"):
-            apply_plan(target, channels, plan.packages, progress, policy=plan.policy)
+            apply_layers(target, channels, plan.layers, progress, policy=plan.policy)
         with progress.step("Configure the system"):
             configure_system(session.tree, plan.profile, plan.esp)
             without_moment(session.tree)

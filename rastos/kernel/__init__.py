@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .building import build
     from .config_diff import Difference, compare_configs, tally
     from .config_edit import EditedConfig, Editor, edit_config, menu_editor, save_edited
+    from .config_file import read_config
     from .config_menus import KernelTree, MenuEntry, menus_or_nothing, nearest_tree
     from .config_port import Changed, Gone, Heir, NewOption, PortReport, port_report
     from .config_show import Asked, Option, show_options, who_asked
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
         write_initramfs,
     )
     from .jobs import fitting_jobs
-    from .kconfig import Dropped, read_config
+    from .kconfig import Dropped
     from .plan import BuildPlan, plan_build
     from .profile import Expected, KernelProfile, MayDrop, Meant, load_profile, profiles
     from .resolve import ResolvedConfig, explained, resolve_config
@@ -71,6 +72,7 @@ _HOMES = {
         "compare_configs",
         "tally",
     ),
+    "config_file": ("read_config",),
     "config_edit": (
         "EditedConfig",
         "Editor",
@@ -126,10 +128,7 @@ _HOMES = {
         "write_initramfs",
     ),
     "jobs": ("fitting_jobs",),
-    "kconfig": (
-        "Dropped",
-        "read_config",
-    ),
+    "kconfig": ("Dropped",),
     "plan": (
         "BuildPlan",
         "plan_build",

@@ -24,7 +24,8 @@ from rastos.host import (
     write_atomic,
     write_json,
 )
-from rastos.kernel.kconfig import check, read_config
+from rastos.kernel.config_file import read_config
+from rastos.kernel.kconfig import check
 from rastos.kernel.makelog import MakeLog, drop_suspicious, objects_in
 from rastos.kernel.packaging import package_kernel
 from rastos.kernel.plan import IDENTITY, RELEASE, BuildPlan, series, settled

@@ -9,8 +9,9 @@ from pathlib import Path
 from rastos.errors import UserError
 from rastos.host import converse, working_directory, write_atomic
 from rastos.kernel.building import complete, environment
+from rastos.kernel.config_file import read_config
 from rastos.kernel.fragments import Merged, Request, merge
-from rastos.kernel.kconfig import compare, read_config
+from rastos.kernel.kconfig import compare
 from rastos.kernel.kconfig_question import ask
 from rastos.kernel.makelog import MakeLog
 from rastos.kernel.plan import BuildPlan, settled

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rastos.errors import UserError
+from rastos.kernel.config_file import read_config
 from rastos.kernel.fragments import Merged, Request
 from rastos.kernel.kconfig_question import ask
 from rastos.kernel.profile import DEFAULT_BASE, MayDrop
@@ -59,16 +60,6 @@ class Dropped:
             more = f" and {len(self.breaks) - SHOWN} more" if len(self.breaks) > SHOWN else ""
             words.append(f"which would change {', '.join(self.breaks[:SHOWN])}{more}")
         return f"{head}: {'; '.join(words)}" if words else head
-
-
-def read_config(path: Path) -> dict[str, str]:
-    """A .config as symbol → value; what is not set is absent."""
-    values: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("CONFIG_"):
-            symbol, _, value = line.removeprefix("CONFIG_").partition("=")
-            values[symbol] = value
-    return values
 
 
 def compare(merged: Merged, final: Mapping[str, str], may_drop: Sequence[MayDrop] = ()) -> tuple[Dropped, ...]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from rastos.host import locked, require_programs, working_directory, write_atomic
 from rastos.kernel.building import configure
-from rastos.kernel.kconfig import Dropped, compare, explain, read_config
+from rastos.kernel.config_file import read_config
+from rastos.kernel.kconfig import Dropped, compare, explain
 from rastos.kernel.kconfig_question import ask
 from rastos.kernel.makelog import MakeLog
 from rastos.kernel.plan import BuildPlan

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .changes import PackageChange, differences, planned_changes
     from .channels import Channel, SyncDatabase, Wanted, open_channels
     from .channels.cache import CacheChannel
+    from .channels.local import LocalChannel
     from .channels.pacman import PacmanChannel
     from .channels.pacman.keyring import keys_of
     from .channels.signatures import verify_detached
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
         settle_config,
     )
     from .conflicts import FileConflict, FileConflictError
-    from .database import open_decompressed, read_local
+    from .database import installed_files, open_decompressed, read_local
     from .graph import Branch, Edge, Graph, Orphans, Why
     from .history import History, HistoryEntry, chosen_entry, history_of
     from .keys import export_keys, fingerprint, read_keys, sign_files
+    from .layering import Layer, apply_layers, fetch_layers, how_made, layers_of, set_groups
     from .lockfile import LockedFile, LockedPackage, Lockfile, read_lockfile, write_lockfile
     from .locking import Drift, drift, make_lock, plan_locked, stale
     from .manifest import ChannelSpec, DeclaredPackage, Facts, Manifest, PackageSet, json_schema, load_manifest
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
 
 
 _HOMES = {
+    "channels.local": ("LocalChannel",),
     "channels.pacman": ("PacmanChannel",),
     "keys": ("export_keys", "fingerprint", "read_keys", "sign_files"),
     "channels.signatures": ("verify_detached",),
@@ -116,6 +119,7 @@ _HOMES = {
         "FileConflictError",
     ),
     "database": (
+        "installed_files",
         "open_decompressed",
         "read_local",
     ),
@@ -132,6 +136,7 @@ _HOMES = {
         "chosen_entry",
         "history_of",
     ),
+    "layering": ("Layer", "apply_layers", "fetch_layers", "how_made", "layers_of", "set_groups"),
     "lockfile": (
         "LockedFile",
         "LockedPackage",
@@ -200,6 +205,7 @@ _HOMES = {
         "PackageInfo",
         "info",
         "installed",
+        "installed_files",
         "search",
     ),
     "records": ("PackageRecord",),
@@ -267,7 +273,9 @@ __all__ = [
     "History",
     "HistoryEntry",
     "InstalledPackage",
+    "Layer",
     "Leaf",
+    "LocalChannel",
     "LocalPackage",
     "LocalRepository",
     "LockedFile",
@@ -300,6 +308,7 @@ __all__ = [
     "Why",
     "add_packages",
     "altered_packages",
+    "apply_layers",
     "apply_plan",
     "bundle_channels",
     "bundle_repository",
@@ -317,14 +326,18 @@ __all__ = [
     "exact_manifest",
     "exact_text",
     "export_keys",
+    "fetch_layers",
     "files",
     "find_config_files",
     "fingerprint",
     "history_of",
+    "how_made",
     "info",
     "installed",
+    "installed_files",
     "json_schema",
     "keys_of",
+    "layers_of",
     "load_indexes",
     "load_manifest",
     "make_lock",
@@ -352,6 +365,7 @@ __all__ = [
     "save",
     "search",
     "serving",
+    "set_groups",
     "settle_config",
     "shown_version",
     "sign_files",

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from .etc_change import EtcChange, change_etc, plan_push, plan_resolve, plan_restore
     from .etc_files import EtcDifference, EtcState, etc_path, etc_state, text_difference
     from .etc_merge import EtcConflict, EtcMerge
+    from .foreign import copy_foreign, drop_foreign, drop_store, fill_state, foreign_subvolumes, is_foreign_root
     from .kernels import TreeKernel, kernel_release, kernels_in
+    from .layered import LayeredTree, release_space
     from .metadata import Delta, Deployment, Intent, Snapshot
     from .orphans import Finding, examine, mend
     from .packages import PackageSource, change_packages, plan_packages, words_of
@@ -60,7 +62,16 @@ if TYPE_CHECKING:
     from .transfer.have import Have, forget_unfinished, read_have, what_is_there
     from .transfer.receiving import Received, receive, receive_directly, replace_by_stream
     from .transfer.remote import Remote, ask, parse_remote, send_to
-    from .transfer.sending import SendItem, SendPlan, plan_send, send, send_to_file, stream_header, stream_of
+    from .transfer.sending import (
+        SendItem,
+        SendPlan,
+        compressed_streams,
+        plan_send,
+        send,
+        send_to_file,
+        stream_header,
+        stream_of,
+    )
     from .tree import Node, Tree, ancestors, descendants, grow
     from .verdicts import BadMark, bad_snapshots, mark_bad, newest_usable
     from .verify.checking import Damage, SnapshotCheck, check_snapshot
@@ -84,7 +95,11 @@ _HOMES = {
     "etc_change": ("EtcChange", "change_etc", "plan_push", "plan_resolve", "plan_restore"),
     "etc_files": ("EtcDifference", "EtcState", "etc_path", "etc_state", "text_difference"),
     "etc_merge": ("EtcConflict", "EtcMerge"),
+    "foreign": (
+        "copy_foreign", "drop_foreign", "drop_store", "fill_state", "foreign_subvolumes", "is_foreign_root",
+    ),
     "kernels": ("TreeKernel", "kernel_release", "kernels_in"),
+    "layered": ("LayeredTree", "release_space"),
     "metadata": ("Delta", "Deployment", "Intent", "Snapshot"),
     "orphans": ("Finding", "examine", "mend"),
     "packages": ("PackageSource", "change_packages", "plan_packages", "words_of"),
@@ -117,7 +132,9 @@ _HOMES = {
     "transfer.have": ("Have", "forget_unfinished", "read_have", "what_is_there"),
     "transfer.receiving": ("Received", "receive", "receive_directly", "replace_by_stream"),
     "transfer.remote": ("Remote", "ask", "parse_remote", "send_to"),
-    "transfer.sending": ("SendItem", "SendPlan", "plan_send", "send", "send_to_file", "stream_header", "stream_of"),
+    "transfer.sending": (
+        "SendItem", "SendPlan", "compressed_streams", "plan_send", "send", "send_to_file", "stream_header", "stream_of",
+    ),
     "tree": ("Node", "Tree", "ancestors", "descendants", "grow"),
     "verdicts": ("BadMark", "bad_snapshots", "mark_bad", "newest_usable"),
     "verify.checking": ("Damage", "SnapshotCheck", "check_snapshot"),
@@ -130,27 +147,29 @@ _HOMES = {
 __all__ = [
     "BadMark", "Boot", "BootFiles", "BootState", "BootVerdict", "CancelPlan", "Contract", "CopyPlan", "Damage",
     "DeletePlan", "Delta", "DeployPlan", "Deployment", "Difference", "EXAMPLE", "Esp", "EtcChange", "EtcConflict",
-    "EtcDifference", "EtcMerge", "EtcState", "Exported", "Finding", "Have", "Imported", "Intent", "KeepPlan", "Mend",
-    "MountedEsp", "MtoolsEsp", "NewerState", "Node", "NodeChange", "NodeResult", "PackageChange", "PackageSource",
-    "PathChange", "Pending", "Prunable", "PrunePlan", "Received", "Recorded", "Remote", "RepairPlan", "ReparentPlan",
-    "SECTIONS", "STATE", "Schedule", "SendItem", "SendPlan", "Session", "SessionRecord", "Signer", "Sizes", "Snapshot",
-    "SnapshotCheck", "StampShown", "StatePath", "StatePlace", "StateReport", "StateShown", "Store", "SwapPlace",
-    "Tree", "TreeChange", "TreeKernel", "Trust", "ValueChange", "Verdict", "Written", "ancestors", "ask",
-    "bad_snapshots", "boot_entries", "boot_files", "boot_state", "booted_deployment", "booted_snapshot", "boots", "cancel",
-    "change_etc", "change_many", "change_packages", "changed_tree", "check_kernel", "check_name",
-    "check_session_name", "check_snapshot", "check_tag", "copy_snapshots", "create_session", "create_snapshot",
-    "delete", "deploy", "descendants", "difference", "discard_session", "drop_old", "etc_path", "etc_state",
-    "examine", "export_oci", "export_tar", "forget_unfinished", "grow", "import_archive", "keep", "kept_session",
-    "kept_sessions", "kernel_release", "kernels_in", "known_sizes", "last_good", "mark_bad", "marks_of", "matching",
-    "measured_sizes", "mend", "newest_usable", "open_session", "opened_place", "opened_running", "parse_remote",
-    "parse_schedule", "path_log", "plan_cancel", "plan_clone_tree", "plan_copy", "plan_delete", "plan_deploy",
-    "plan_keep", "plan_packages", "plan_prune", "plan_push", "plan_rebase", "plan_recursive", "plan_repair",
-    "plan_reparent", "plan_resolve", "plan_restore", "plan_rollback", "plan_send", "plan_sync", "protected", "proven",
-    "prune", "quick_problems", "read_boots", "read_contract", "read_have", "read_stamps", "receive",
-    "receive_directly", "record", "record_missing", "recorded_digest", "repair", "reparent", "replace_by_stream",
-    "require_unchanged", "run_in_session", "send", "send_to", "send_to_file", "services", "session_files", "shell_in_session",
-    "sources_of", "state_report", "stream_header", "stream_of", "text_difference", "verdict", "what_is_there",
-    "why_not_swapped", "words_of", "written_versions",
+    "EtcDifference", "EtcMerge", "EtcState", "Exported", "Finding", "Have", "Imported", "Intent", "KeepPlan",
+    "LayeredTree", "Mend", "MountedEsp", "MtoolsEsp", "NewerState", "Node", "NodeChange", "NodeResult",
+    "PackageChange", "PackageSource", "PathChange", "Pending", "Prunable", "PrunePlan", "Received", "Recorded",
+    "Remote", "RepairPlan", "ReparentPlan", "SECTIONS", "STATE", "Schedule", "SendItem", "SendPlan", "Session",
+    "SessionRecord", "Signer", "Sizes", "Snapshot", "SnapshotCheck", "StampShown", "StatePath", "StatePlace",
+    "StateReport", "StateShown", "Store", "SwapPlace", "Tree", "TreeChange", "TreeKernel", "Trust", "ValueChange",
+    "Verdict", "Written", "ancestors", "ask", "bad_snapshots", "boot_entries", "boot_files", "boot_state",
+    "booted_deployment", "booted_snapshot", "boots", "cancel", "change_etc", "change_many", "change_packages",
+    "changed_tree", "check_kernel", "check_name", "check_session_name", "check_snapshot", "check_tag",
+    "compressed_streams", "copy_foreign", "copy_snapshots", "create_session", "create_snapshot", "delete", "deploy",
+    "descendants", "difference", "discard_session", "drop_foreign", "drop_old", "drop_store", "etc_path",
+    "etc_state", "examine", "export_oci", "export_tar", "fill_state", "foreign_subvolumes", "forget_unfinished",
+    "grow", "import_archive", "is_foreign_root", "keep", "kept_session", "kept_sessions", "kernel_release",
+    "kernels_in", "known_sizes", "last_good", "mark_bad", "marks_of", "matching", "measured_sizes", "mend",
+    "newest_usable", "open_session", "opened_place", "opened_running", "parse_remote", "parse_schedule", "path_log",
+    "plan_cancel", "plan_clone_tree", "plan_copy", "plan_delete", "plan_deploy", "plan_keep", "plan_packages",
+    "plan_prune", "plan_push", "plan_rebase", "plan_recursive", "plan_repair", "plan_reparent", "plan_resolve",
+    "plan_restore", "plan_rollback", "plan_send", "plan_sync", "protected", "proven", "prune", "quick_problems",
+    "read_boots", "read_contract", "read_have", "read_stamps", "receive", "receive_directly", "record",
+    "record_missing", "recorded_digest", "release_space", "repair", "reparent", "replace_by_stream",
+    "require_unchanged", "run_in_session", "send", "send_to", "send_to_file", "services", "session_files",
+    "shell_in_session", "sources_of", "state_report", "stream_header", "stream_of", "text_difference", "verdict",
+    "what_is_there", "why_not_swapped", "words_of", "written_versions",
 ]
 # fmt: on
 

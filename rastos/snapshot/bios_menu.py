@@ -11,7 +11,8 @@ from .esp import Esp
 from .store import Store
 
 MARK = "/syslinux/README"  # the loader's own files are hidden ones, which mtools doesn't list
-FIRST, SECOND = "/boot/syslinux/syslinux.cfg", "/syslinux/syslinux.cfg"
+# upper case: so short a name is kept so by mtools, which finds it by exactly what it lists
+FIRST, SECOND = "/boot/syslinux/SYSLINUX.CFG", "/syslinux/SYSLINUX.CFG"
 TENTHS = 20  # of a second, in which another entry can be named
 SERIAL = "console=ttyS0"
 

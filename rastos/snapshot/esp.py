@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from pathlib import Path
 from typing import Protocol
 
-from rastos.errors import ExternalError, HostError
+from rastos.errors import ExternalError, HostError, IntegrityError
 from rastos.host import run, sync_directory, working_directory, write_atomic
 
 from .bootentry import ENTRIES, KERNELS
@@ -17,6 +18,8 @@ from .bootentry import ENTRIES, KERNELS
 SPARE = ".spare-"
 SPARES = 24
 FILLERS = 30  # files with names of 6 slots of 32 bytes, made and removed
+# said of a loop device, which has no geometry; mtools goes by what the file system says
+NO_GEOMETRY = re.compile(r"Could not get geometry of device \([^)]*\)\s*")
 ENVIRONMENT = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"}
 
 
@@ -82,7 +85,7 @@ class MountedEsp:
 
     def put(self, path: str, data: bytes) -> None:
         place = self._at(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder(place.parent)
         with open(place, "wb") as stream:
             stream.write(data)
             stream.flush()
@@ -90,19 +93,65 @@ class MountedEsp:
         sync_directory(place.parent)
 
     def write(self, path: str, data: bytes | Path) -> None:
-        self._at(path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self._at(path), data.read_bytes() if isinstance(data, Path) else data)
+        place = self._at(path)
+        self._make_folder(place.parent)
+        write_atomic(place, data.read_bytes() if isinstance(data, Path) else data)
+        _sync_file(place)
+
+    def _make_folder(self, place: Path) -> None:
+        """Durable when this returns: an fsync of what is in a folder says nothing of the folder's own name."""
+        if place.is_dir() or place == self.directory:
+            return
+        self._make_folder(place.parent)
+        spare = min(place.parent.glob(f"{SPARE}*"), default=None)
+        if spare is None:
+            place.mkdir()
+            sync_directory(place.parent)
+        else:
+            os.rename(spare, place)
+            sync_directory(place)  # first: the new name points nowhere until this is written
+            sync_directory(place.parent)
+            self._refuse_twin(place)
+
+    @staticmethod
+    def _refuse_twin(folder: Path) -> None:
+        """vfat writes a folder's new name and takes the old one away in two sectors: cut between, one folder has two names.
+
+        Nothing boots from it then, but what goes into one of them would change the other.
+        """
+        mark = f".{secrets.token_hex(4)}.new"
+        (folder / mark).touch()
+        try:
+            twin = next((path for path in folder.parent.iterdir() if path != folder and (path / mark).exists()), None)
+        finally:
+            (folder / mark).unlink()
+        if twin is not None:
+            raise IntegrityError(
+                f"{twin.name} and {folder.name} are one folder of the ESP: power was lost while it got its name",
+                on=folder.parent,
+                next_step="let `fsck.vfat -a` mend the ESP, unmounted; then give the command again",
+            )
 
     def rename(self, old: str, new: str) -> None:
         os.rename(self._at(old), self._at(new))
+        # vfat gives the new name an empty file, takes the old name away, and writes where the content is with the inode. In this
+        # order that is the last sector, and the commit: before it the loader finds nothing in the entry and passes it over
         sync_directory(self._at(new).parent)
+        _sync_file(self._at(new))
 
     def remove(self, path: str) -> None:
         place = self._at(path)
         if place.is_dir():
             for name in os.listdir(place):
                 self.remove(f"{path}/{name}")
-            place.rmdir()
+            if place.parent == self._at(KERNELS):  # a folder of a kernel becomes a spare one
+                names = (place.with_name(f"{SPARE}{number:03d}-folder") for number in range(1000))
+                spare = next(name for name in names if not name.exists())
+                os.rename(place, spare)
+                sync_directory(spare)
+                place = spare
+            else:
+                place.rmdir()
         elif place.exists():
             # name and clusters are not freed in one write: first it gets a name that nothing starts from
             hidden = place if place.name.endswith(".new") else place.with_name(place.name + ".new")
@@ -122,6 +171,15 @@ class MountedEsp:
     def prepare(self) -> None:
         for folder in (KERNELS, ENTRIES):
             self._at(folder).mkdir(parents=True, exist_ok=True)
+
+
+def _sync_file(path: Path) -> None:
+    """fsync a file under the name it has now: what it has had before is in another place of the folder."""
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 class MtoolsEsp:
@@ -145,7 +203,8 @@ class MtoolsEsp:
         fixed = {} if self.epoch is None else {"SOURCE_DATE_EPOCH": str(self.epoch), "TZ": "UTC"}
         done = run(argv, env={**ENVIRONMENT, **fixed}, check=False, stdin=stdin, timeout=120)
         # mdir of an empty file system: status 1 and no word (`empty`)
-        if done.status != 0 and not (empty and not done.stderr.strip().removeprefix('mdir: File "::/" not found')):
+        said = NO_GEOMETRY.sub("", done.stderr).strip()
+        if done.status != 0 and not (empty and not said.removeprefix('mdir: File "::/" not found')):
             self._forget()
             if "Disk full" in done.stderr or "No free" in done.stderr:
                 raise HostError(
@@ -156,7 +215,7 @@ class MtoolsEsp:
                 on=self.file,
                 argv=done.argv,
                 status=done.status,
-                tail=done.stderr.strip(),
+                tail=said,
             )
         return done.stdout
 

@@ -40,6 +40,7 @@ OURS = frozenset(
         "bad.json",
         "snapshots.index",
         "image.json",
+        "adopted",
     }
 )
 CLOCK = timedelta(days=1)  # how far ahead a time may be before it is worth a word

@@ -1,6 +1,6 @@
 """After a crash: what a dead command left is finished or undone, by looking at what is there.
 
-Whether a deploy happened is decided by one thing: whether its boot entry has its final name.
+Whether a deploy happened is decided by one thing: whether its boot entry has its final name, with something in it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ def recover(store: Store) -> None:
     finish(store, intents)
     settle_sessions(store, intents)
     _drop_unfinished(store)
+    if intents:
+        _drop_empty_entries(store)
     for intent in intents:
         if intent.operation == "keep":
             _finish_keeping(store, int(intent.detail["deployment"]))
@@ -50,6 +52,13 @@ def _drop_unfinished(store: Store) -> None:
         subvolume.drop_folder(path)
     for path in _unnamed(store.top / "deployments"):
         subvolume.delete(path) if subvolume.is_subvolume(path) else subvolume.drop_folder(path)
+
+
+def _drop_empty_entries(store: Store) -> None:
+    """Entries that have their name and nothing in them: on vfat the content comes last (esp.py), so they never counted."""
+    for name, text in store.esp.read_all(ENTRIES).items():
+        if parse_name(name) is not None and not text.strip():
+            store.esp.remove(f"{ENTRIES}/{name}")
 
 
 def _unnamed(folder: Path) -> list[Path]:

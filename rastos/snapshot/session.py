@@ -151,10 +151,12 @@ class Session:
 
 
 @contextmanager
-def create_session(store: Store, base: int | None, purpose: str, *, keep: str = "") -> Iterator[Session]:
+def create_session(
+    store: Store, base: int | None, purpose: str, *, keep: str = "", tree: Path | None = None
+) -> Iterator[Session]:
     """A session on a copy of snapshot `base` (None: an empty tree). Left without a commit, it leaves nothing.
 
-    `keep`: a name; then it stays, also if we die, until it is committed or discarded.
+    `tree`: a writable subvolume on the same top level, which becomes the session's in the place of an empty one. `keep`: a name; then it stays, also if we die, until it is committed or discarded.
     """
     if keep:
         check_session_name(store, keep)
@@ -164,7 +166,9 @@ def create_session(store: Store, base: int | None, purpose: str, *, keep: str = 
     with _entered(Session(store, record, folder)) as session:
         if keep:  # without a record it is dropped after a crash
             write_record(folder, record)
-        if base is None:
+        if tree is not None:
+            os.rename(tree, session.tree)
+        elif base is None:
             subvolume.create(session.tree)
         else:
             subvolume.snapshot(store.tree(base), session.tree)

@@ -119,7 +119,7 @@ def test_a_bios_starts_what_was_deployed_last(rastos: Rastos, bios_image: Path, 
         machine.wait_agent(SECONDS)
         assert "efi" not in machine.succeed("ls /sys/firmware").split()
         # and on the system that runs: the menu follows there too
-        machine.succeed("grep -qx 'DEFAULT rastos-2' /efi/boot/syslinux/syslinux.cfg")
+        machine.succeed("grep -qx 'DEFAULT rastos-2' /efi/boot/syslinux/SYSLINUX.CFG")
         machine.crash()
     # the same disk by UEFI
     with booted(disk, cache=CACHE, way="uefi") as machine:

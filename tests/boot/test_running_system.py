@@ -1,8 +1,13 @@
-"""A machine that manages itself: from inside the booted guest, by the same commands as on an image file."""
+"""A machine that manages itself: from inside the booted guest, by the same commands as on an image file.
+
+RASTOS_TRANSCRIPT=FILE writes down what was typed there, and what it said.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,8 +32,9 @@ rastos = true
 # the only channel of this machine: what is built on it
 MANIFEST = '[channels.rastos-local]\nkind = "local"\nserver = "/var/lib/rastos/repository"\n'
 CHECK = "#!/bin/sh\n! test -e /usr/lib/broken\n"
-BOOT = 300.0
-COMMAND = 180.0
+BOOT = 900.0
+COMMAND = 600.0
+TRANSCRIPT: list[str] = []
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,21 @@ def machine(image: Path) -> Iterator[Machine]:
         found.succeed("systemctl is-system-running --wait", BOOT)
         yield found
         found.power_off(BOOT)
+    if os.environ.get("RASTOS_TRANSCRIPT"):
+        Path(os.environ["RASTOS_TRANSCRIPT"]).write_text("\n".join(TRANSCRIPT) + "\n")
+
+
+def _type(machine: Machine, command: str) -> str:
+    """Run a command as a person would; both streams, which go into the transcript."""
+    answer = machine.execute(command, COMMAND)
+    TRANSCRIPT.extend([f"self# {command}", *answer.text.splitlines(), ""])
+    assert answer.status == 0, answer.text
+    return answer.text
+
+
+def _reboot(machine: Machine) -> None:
+    TRANSCRIPT.extend(["self# systemctl reboot", ""])
+    machine.reboot(BOOT)
 
 
 def _put(machine: Machine, source: bytes, path: str) -> None:
@@ -89,6 +110,7 @@ def test_it_sees_its_own_tree_and_says_how_it_came_up(machine: Machine) -> None:
     assert (status["booted"], status["next"], status["verdict"]) == (1, 1, None)
     assert status["boots"][-1]["outcome"] == "good"
     assert status["deployments"][-1]["state"] == "good"
+    assert "last good" in _type(machine, "rastos snapshot tree")
     assert "/run/rastos" not in machine.succeed("cat /proc/mounts"), "its mounts are its own, and gone"
 
 
@@ -97,24 +119,32 @@ def test_install_deploy_reboot(machine: Machine, greeting: Path) -> None:
     _put(machine, CHECK.encode(), "/etc/rastos/health.d/not-broken")
     machine.succeed("chmod 755 /etc/rastos/health.d/not-broken")
     _put(machine, greeting.read_bytes(), f"/root/{greeting.name}")
-    machine.succeed(f"rastos package repo add /root/{greeting.name}", COMMAND)
+    _type(machine, f"rastos package repo add /root/{greeting.name}")
     machine.fails("command -v greeting")
-    made = _json(machine, "snapshot run latest --install greeting")
-    assert made["delta"]["added"] == ["greeting"]
+    _type(machine, "rastos snapshot install latest greeting")
+    assert _json(machine, "snapshot show latest")["delta"]["added"] == ["greeting"]
     machine.fails("command -v greeting")
-    machine.succeed("rastos snapshot deploy latest", COMMAND)
-    machine.reboot(BOOT)
-    assert machine.succeed("greeting").strip() == "hello from inside"
+    _type(machine, "rastos snapshot deploy latest")
+    _reboot(machine)
+    assert _type(machine, "greeting").strip() == "hello from inside"
     assert _deployment(machine) == 2
     machine.succeed("systemctl is-system-running --wait", BOOT)
     _until(lambda: _json(machine, "snapshot status")["deployments"][-1]["state"] == "good", 60)
 
 
 def test_a_broken_update_is_left_without_help(machine: Machine) -> None:
-    machine.succeed("rastos snapshot run latest -d broken -- touch /usr/lib/broken", COMMAND)
-    machine.succeed("rastos snapshot deploy latest --tries 1", COMMAND)
+    _type(machine, "rastos snapshot run latest -d broken -- touch /usr/lib/broken")
+    _type(machine, "rastos snapshot deploy latest --tries 1")
     before = machine.succeed("cat /proc/sys/kernel/random/boot_id")
-    machine.reboot(BOOT)  # into deployment 3, whose check fails: it restarts by itself
+    TRANSCRIPT.append("self# systemctl reboot")
+    try:
+        machine.agent.request("guest-shutdown", timeout=3.0, mode="reboot")
+    except ExternalError:
+        pass  # it answers only when it fails
+    machine.agent.close()
+    # into deployment 3, whose check fails: it restarts by itself
+    machine.wait_console("this deployment failed its checks (check:not-broken)", 2 * BOOT)
+    TRANSCRIPT.extend([*re.findall(r"rastos: this deployment failed.*", machine.console.text()), ""])
 
     def back() -> bool:
         try:
@@ -132,11 +162,12 @@ def test_a_broken_update_is_left_without_help(machine: Machine) -> None:
     assert {item["number"]: item["state"] for item in status["deployments"]}[3] == "bad"
     assert status["verdict"]["cause"] == "snapshot"
     assert (status["verdict"]["snapshot"], status["verdict"]["failed"]) == (2, ["check:not-broken"])
-    assert "snapshot 2 is bad" in machine.succeed("rastos snapshot status", COMMAND)
+    assert "snapshot 2 is bad" in _type(machine, "rastos snapshot status")
 
 
 def test_rollback_from_inside(machine: Machine) -> None:
-    machine.succeed("rastos snapshot rollback", COMMAND)
-    machine.reboot(BOOT)
+    _type(machine, "rastos snapshot rollback")
+    _reboot(machine)
     machine.fails("command -v greeting")
     assert json.loads(machine.succeed("cat /etc/rastos/deployment.json"))["snapshot"] == 0
+    _type(machine, "rastos snapshot tree")

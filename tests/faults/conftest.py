@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.sweep import TALLIES, table
+from tests.faults.sweep import LONG, TALLIES, table
 
 
 @pytest.fixture
@@ -24,6 +25,12 @@ def quick_folder() -> Iterator[Path]:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """After the results of pytest."""
+    steps = sys.modules.get("tests.faults.test_every_step")
+    if steps is not None and steps.reached:
+        terminalreporter.section("commands stopped at their steps")
+        ways = len(steps.KINDS) if LONG else 1
+        for name, found in steps.reached.items():
+            terminalreporter.write_line(f"| {name:<16} | {len(found):>3} steps | {ways * len(found):>4} stops |")
     if TALLIES:
         terminalreporter.section("power cuts")
         for line in table():

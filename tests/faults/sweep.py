@@ -122,7 +122,7 @@ def _try(disk: Path, kind: str, what: Recorded, tally: Tally, point: Point, *, r
         wrong = wrong_before_recovery(disk, what.expected)
         if recover and not wrong:
             tally.recovered += 1
-            wrong = wrong_after_recovery(disk, what.expected)
+            wrong = wrong_after_recovery(disk, what.expected, mended=kind == "superblock")
     except (OSError, RastosError, AssertionError, ValueError) as error:
         wrong = [f"{type(error).__name__}: {error}"]
     if wrong:

@@ -6,6 +6,7 @@ After each cut the disk is looked at as firmware and kernel do, by other code th
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ OPERATIONS = {
     "rollback": "deploy(store, plan_rollback(store), Progress())",
     "delete": "delete(store, plan_delete(store, newest(store)))",
 }
-EACH, RECOVERIES = (12, 1) if LONG else (1, 12)
+# of each kind per flush, and how many disks there are to one that is recovered from
+EACH = int(os.environ.get("RASTOS_FAULTS_EACH", "12" if LONG else "1"))
+RECOVERIES = int(os.environ.get("RASTOS_FAULTS_RECOVERIES", "1" if LONG else "12"))
 # taken away one at a time: the sweep has to find what they are there for
 CONTROLS = {
     "no fsync of the ESP": "MtoolsEsp._sync = lambda self: None",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,7 +29,7 @@ from rastos.installer import (
     plan_image,
 )
 from rastos.installer.profile import User
-from rastos.package import Channel, LocalRepository, PackageMetadata, load_manifest, open_channels, write_package
+from rastos.package import Channel, LocalRepository, PackageMetadata, Plan, load_manifest, open_channels, write_package
 from rastos.progress import Progress
 from tests.conftest import ROOT, need
 
@@ -276,6 +277,16 @@ def test_bad_input(shop: Workshop, output: Path, changes: dict[str, object], wha
     assert not output.exists() and shop.leftovers() == []
 
 
+def test_a_disk_too_small_says_how_much_is_needed(
+    shop: Workshop, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Plan, "installed_size", property(lambda plan: 1 << 30))
+    with pytest.raises(UserError, match="need 1024 MiB, the root has 470 MiB") as caught:
+        shop.plan(output)
+    size = re.search(r"--size (\d+)M at least", caught.value.next_step)
+    assert size and shop.plan(output, size=int(size[1]) << 20).layout.root.size > 1 << 30
+
+
 @pytest.mark.parametrize(
     "step", ["snapshot.moved=enospc", "snapshot.committed=error", "deploy.kernel=eio", "deploy.committed=error"]
 )
@@ -333,8 +344,10 @@ print("made", flush=True)
 """
 
 
-@pytest.mark.parametrize("step", ["session.opened", "snapshot.committed", "deploy.entry"])
+@pytest.mark.parametrize("step", ["packages-installed", "session.opened", "snapshot.committed", "deploy.entry"])
 def test_killed_on_the_way(shop: Workshop, output: Path, step: str) -> None:
+    if step == "packages-installed":  # else they come from the cache
+        shutil.rmtree(shop.cache / "stages", ignore_errors=True)
     code = f"from rastos.host import faults; faults.arm('{step}=kill')\n{CHILD}"
     done = subprocess.run([sys.executable, "-c", code, str(shop.base), str(output)], cwd=ROOT, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
@@ -348,9 +361,9 @@ def test_killed_on_the_way(shop: Workshop, output: Path, step: str) -> None:
 
 
 def test_the_cache_keeps_only_the_last_ones(shop: Workshop, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rastos.installer import image
+    from rastos.installer import kept_images
 
-    monkeypatch.setattr(image, "KEPT_IMAGES", 2)
+    monkeypatch.setattr(kept_images, "KEPT_IMAGES", 2)
     for name in ("one", "two", "three"):
         shop.create(output, hostname=name)
     assert [shop.plan(output, hostname=name).cached for name in ("one", "two", "three")] == [False, True, True]

@@ -255,6 +255,12 @@ def test_a_look_without_root(original: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert whole.complete and not found.complete and found.snapshots == ()
     assert (found.partitions, found.entries, found.next) == (whole.partitions, whole.entries, whole.next)
     assert (found.size, found.esp_free, found.esp_size) == (whole.size, whole.esp_free, whole.esp_size)
+    assert (found.encrypted, found.mirrored) == (whole.encrypted, whole.mirrored) == (False, False)
+    part = whole.partitions[1]
+    with open(original.with_name("luks.raw"), "wb") as stream:  # as much of an encrypted one as can be seen
+        stream.write(original.read_bytes()[: part.start] + b"LUKS\xba\xbe\x00\x02" + bytes(4096))
+        stream.truncate(whole.size)
+    assert inspect_image(original.with_name("luks.raw")).encrypted
     assert found.entries[0].starts and "root=PARTUUID=" in found.entries[0].options
 
 

@@ -77,5 +77,7 @@ def _show(app: Application, plan: ConvertPlan) -> None:
         rows.insert(1, ("overlay on", source.backing))
     if plan.size != source.size:
         rows.append(("disk", f"{size(plan.size)}: the format wants whole {size(plan.format.multiple)}"))
+    if plan.format.kind == "disk":
+        rows.append(("space", f"up to {size(plan.needed)}, {size(plan.free)} are free"))
     for name, value in rows:
         app.out.say(f"{name:>12}  {value}")

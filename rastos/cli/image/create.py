@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the image.")
 @click.option("--force", is_flag=True, help="Overwrite an image that is there.")
+@click.option("--no-cache", is_flag=True, help="Make everything again, packages included.")
 @click.option(
     "--verify-reproducible",
     "twice",
@@ -101,6 +102,7 @@ def create(
     keyring: Path | None,
     output: Path | None,
     force: bool,
+    no_cache: bool,
     twice: bool,
     dry_run: bool,
     as_json: bool,
@@ -178,6 +180,7 @@ def create(
         lock=lock,
         decide=asked(app),
         secure_boot=secure_boot_pair(secure_boot_key, secure_boot_cert),
+        use_cache=not no_cache,
     )
     if not as_json:
         _show_plan(app, plan)
@@ -239,7 +242,7 @@ def _show_plan(app: Application, plan: ImagePlan) -> None:
         ["kernel", f"{plan.kernel} {plan.kernel_version}"],
         ["packages", f"{len(plan.packages.install)}, {render.size(plan.packages.installed_size)} installed"],
         ["ESP, root", f"{render.size(plan.layout.esp.size)}, {render.size(plan.layout.root.size)}"],
-        ["built before", "yes: comes from the cache" if plan.cached else "no"],
+        ["stages", plan.why],
     ]
     for name, value in rows:
         app.out.say(f"{name:>12}  {value}")

@@ -37,6 +37,9 @@ def inspect(app: Application, path: Path | None, image: Path | None, as_json: bo
         app.out.print(
             f"profile {found.made['profile']}, {len(found.made['packages'])} packages, content {found.made['key'][:12]}"
         )
+    if found.encrypted or found.mirrored:
+        words = ["encrypted by LUKS2"] * found.encrypted + ["mirrored on a second disk"] * found.mirrored
+        app.out.print(f"the root is {' and '.join(words)}")
     if not found.complete:
         app.out.say("you are not root: snapshots and deployments are on btrfs, which has to be mounted for a look")
         app.out.print(f"ESP {size(found.esp_free)} of {size(found.esp_size)} free")

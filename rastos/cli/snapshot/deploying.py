@@ -153,6 +153,9 @@ def _planned(decided: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any
 @click.option(
     "--prove", is_flag=True, help="Boot it in QEMU first, on a throw-away overlay; deploy only what comes up."
 )
+@click.option(
+    "--timeout", default=240.0, show_default=True, metavar="SECONDS", help="How long the boot of --prove may take."
+)
 @secure_boot_options
 @image_option
 @dry_run_option
@@ -164,6 +167,7 @@ def deploy(
     reference: str | None,
     decided: tuple[str, ...],
     prove: bool,
+    timeout: float,
     secure_boot_key: Path | None,
     secure_boot_cert: Path | None,
     image: Path | None,
@@ -175,7 +179,7 @@ def deploy(
     from rastos.snapshot import newest_usable, plan_deploy
 
     if prove and not dry_run:
-        proven(app, image, reference, _planned(decided, options))
+        proven(app, image, reference, _planned(decided, options), timeout=timeout)
     with opened_store(app, image, writable=not dry_run, purpose="deploy a snapshot") as store:
         chosen = newest_usable(store) if reference is None else store.snapshot(reference)
         plan = plan_deploy(store, chosen.id, **_planned(decided, options))

@@ -42,7 +42,9 @@ def _opened(app: Application, image: Path | None, *, writable: bool, purpose: st
         yield Store.open(opened.top, opened.esp, writable=writable)
 
 
-def proven(app: Application, image: Path | None, reference: str | None, planned: Mapping[str, Any]) -> None:
+def proven(
+    app: Application, image: Path | None, reference: str | None, planned: Mapping[str, Any], *, timeout: float
+) -> None:
     """Boot what a deploy planned so would make, in a throw-away overlay of the image. Raises IntegrityError where it doesn't come up."""
     from rastos.errors import UserError
     from rastos.installer.vm import prove_deployment
@@ -56,7 +58,7 @@ def proven(app: Application, image: Path | None, reference: str | None, planned:
     chosen = chosen_image(image, app.config.output)
     with opened_store(app, chosen, writable=False, purpose="look for a snapshot") as store:
         number = (newest_usable(store) if reference is None else store.snapshot(reference)).id
-    prove_deployment(chosen, number, planned, cache=app.config.cache, progress=app.progress)
+    prove_deployment(chosen, number, planned, cache=app.config.cache, progress=app.progress, timeout=timeout)
 
 
 def signer_of(app: Application, key: str = "") -> Signer:

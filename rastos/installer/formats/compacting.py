@@ -42,7 +42,8 @@ class CompactPlan:
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """Bytes on disk before and after; `kept`: the new file would have been no smaller, so the old one stayed."""
+    """Bytes on disk before and after; `kept`: the new file would have been no smaller, and packed alike, so the old one
+    stayed."""
 
     path: Path
     before: int
@@ -91,7 +92,7 @@ def compact_image(plan: CompactPlan, progress: Progress) -> Compacted:
         write_format(overlay, "qcow2", made, kind, progress, compression=plan.compression)
         after = made.stat().st_blocks * 512
         faults.reached("compact.written")
-        if after >= before:
+        if after >= before and plan.compression == plan.source.compression:
             return Compacted(path, before, before, True)
         shutil.copymode(path, made)
         rename_durable(made, path)

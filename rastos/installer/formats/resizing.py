@@ -31,7 +31,7 @@ PURPOSE = "changing its size"
 @dataclass(frozen=True, slots=True)
 class ResizePlan:
     """A new size, in bytes: of the disk (`size` now, `wanted` then) and of its root. `used` by the root's files, `least` the
-    smallest disk that is surely possible now (0: not asked, as it grows). `encrypted`: the file system grows at the next boot.
+    smallest disk that is surely possible now (0: not asked, as it grows). `encrypted`: only the partition grows.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class ResizePlan:
         if self.shrinks:
             steps.reverse()
         elif self.encrypted:
-            steps[2] = "the file system (at the next boot: the root is encrypted)"
+            steps[2] = "the file system (not here: the root is encrypted)"
         return tuple(steps)
 
     def to_json(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ say() { # EVENT [FAILED…]: one line, durable before anything else happens
 }
 
 again() { # after a failure: the loader decides what starts
+	echo "failed: $*"
 	if [ -e "$COUNTER" ] && [ "$ON_FAILURE" != stay ]; then
 		echo "rastos: this deployment failed its checks ($*); restarting" >/dev/console
 		systemctl --no-block reboot

@@ -11,6 +11,7 @@ from rastos.errors import UserError
 from rastos.host import run, working_directory
 from rastos.snapshot import Deployment, Snapshot, Store
 
+from ..mirror import second_of
 from ..open import OpenImage, image_lock, missing_image, open_image, shown_format
 
 
@@ -84,6 +85,10 @@ def throw_away_copy(reference: ImageReference, cache: Path) -> Iterator[ImageRef
     held = image_lock(reference.path, "a shell in a throw-away copy", shared=True)
     with held, working_directory(cache / "vm", "look") as place:
         overlay = place / f"{reference.path.stem}.qcow2"
-        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", shown_format(reference.path)]
-        run([*argv, "-b", reference.path.absolute(), overlay], what="make a throw-away overlay")
+        pairs = [(reference.path, overlay)]
+        if second_of(reference.path).is_file():  # a mirror's other disk
+            pairs.append((second_of(reference.path), second_of(overlay)))
+        for base, top in pairs:
+            argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", shown_format(base)]
+            run([*argv, "-b", base.absolute(), top], what="make a throw-away overlay")
         yield ImageReference(overlay, reference.snapshot)

@@ -49,6 +49,7 @@ def read_document(path: Path, problems: Problems, text: str | None = None) -> Gi
         raise UserError(f"malformed TOML: {reason}", on=where, next_step="correct the line named") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the profile: {error}", on=path, next_step="check the file") from error
+    document.pop("install", None)  # which disk, for `rastos install`: read by install/answers.py
     reader = _Reader(path, Places(text), problems)
     return Given(path, reader.table(IMAGE_KEYS, document, (), ()), reader.origins)
 

@@ -88,18 +88,22 @@ def test_image(
     progress: Progress,
     ways: Sequence[str] = WAYS,
     expected_release: str | None = None,
+    expected_deployment: int | None = None,
     commands: Sequence[str] = (),
     purposes: Sequence[str] = (),
     memory: int = 1024,
     timeout: float = BOOT_SECONDS,
     secure_boot_cert: Path | None = None,
+    reboot: bool = True,
 ) -> TestReport:
     """Boot an image by each way and check it. The image isn't changed; console logs are kept where a check failed.
 
-    `expected_release` is what `uname -r` has to say, by default what the deployment records; `timeout` (seconds) is for
+    `expected_release` is what `uname -r` has to say, by default what the deployment records; `expected_deployment` the one
+    that has to run, where a fallback to another would not do; `timeout` (seconds) is for
     one boot, for its services, and for each of `commands`, which have to end with status 0 in the guest; `purposes` are
-    names of PURPOSES, whose checks are held in the last boot and may take as long, and five minutes at least.
-    With `secure_boot_cert` the boot by UEFI is one with Secure Boot, and only what its key signed starts.
+    names of PURPOSES, whose checks are held in the last boot and may take as long, and five minutes at least; that boot is
+    followed by a second one, unless `reboot` is False. With `secure_boot_cert` the boot by UEFI is one with Secure Boot,
+    and only what its key signed starts.
     """
     checks: list[Check] = []
     boots: list[tuple[str, float]] = []
@@ -123,9 +127,9 @@ def test_image(
                         last = way == ways[-1]
                         if cert is not None:
                             found("Secure Boot is on", lambda m=machine: _secure(m))  # type: ignore[misc]
-                        _look(found, machine, key, expected_release, commands, timeout)
+                        _look(found, machine, key, expected_release, expected_deployment, commands, timeout)
                         _prove(found, machine, purposes if last else (), timeout)
-                        if last:
+                        if last and reboot:
                             found("/etc and /var keep a file over a reboot", lambda m=machine: _reboot(m, timeout))  # type: ignore[misc]
                     if found.booted:
                         found("powers off cleanly", lambda m=machine: _power_off(m, timeout))  # type: ignore[misc]
@@ -150,11 +154,12 @@ def _look(
     machine: Machine,
     key: Path,
     release: str | None,
+    deployment: int | None,
     commands: Sequence[str],
     timeout: float,
 ) -> None:
     check("kernel is the one built", lambda: _kernel(machine, release))
-    check("deployment is known", lambda: _deployment(machine))
+    check("deployment is known", lambda: _deployment(machine, deployment))
     check("/usr refuses writes", lambda: _read_only(machine))
     if machine.execute("command -v sshd || test -x /usr/sbin/sshd").status == 0:  # minimal images have none
         check("SSH host keys exist", lambda: machine.succeed("ls /etc/ssh/ssh_host_*_key | wc -l").strip() + " keys")
@@ -191,8 +196,10 @@ def _kernel(machine: Machine, release: str | None) -> str:
     return found
 
 
-def _deployment(machine: Machine) -> str:
+def _deployment(machine: Machine, expected: int | None) -> str:
     known = json.loads(machine.succeed("cat /etc/rastos/deployment.json"))
+    if expected not in (None, known["deployment"]):
+        raise ExternalError(f"deployment {known['deployment']} runs, not {expected}: the boot loader fell back to it")
     cmdline = machine.succeed("cat /proc/cmdline")
     for word in (f"rastos.deployment={known['deployment']}", f"rastos.snapshot={known['snapshot']}"):
         if word not in cmdline.split():

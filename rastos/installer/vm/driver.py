@@ -89,7 +89,7 @@ class Machine:
 
     def _still_there(self, what: str) -> None:
         crash = self.console.crash()
-        event = self.monitor.seen(*FATAL)
+        event = self._fatal()
         if crash or event:
             time.sleep(0.3)  # the rest of its words
             name = event[0] if event else "crash"
@@ -112,10 +112,14 @@ class Machine:
                 tail=(self.spec.runtime / "qemu.log").read_text(errors="replace")[-2000:] or self.console.tail(),
             )
 
+    def _fatal(self) -> tuple[str, dict[str, Any]] | None:
+        """The event with which QEMU stopped the guest: a panic, or a watchdog that does not reset it."""
+        return self.monitor.seen(*(FATAL[:1] if self.spec.watchdog == "reset" else FATAL))
+
     @property
     def ending(self) -> Ending | None:
         """How it ended; None while it runs."""
-        fatal = self.monitor.seen(*FATAL)
+        fatal = self._fatal()
         if fatal:
             return Ending.PANIC if fatal[0] == "GUEST_PANICKED" else Ending.WATCHDOG
         if self.process.poll() is None:
@@ -312,7 +316,7 @@ class Machine:
 
     def gone(self) -> bool:
         """Whether nothing more will come: QEMU ended, or stopped at a panic."""
-        return self.process.poll() is not None or self.monitor.seen(*FATAL) is not None
+        return self.process.poll() is not None or self._fatal() is not None
 
     def crash(self) -> None:
         """Pull the plug."""
@@ -350,7 +354,7 @@ class Machine:
                     on=self.spec.fitted.name,
                     tail=self.console.tail(),
                 )
-            if self.monitor.seen(*FATAL):
+            if self._fatal():
                 self._still_there("the guest powers off")
             time.sleep(0.05)
         if self.process.returncode != 0:

@@ -28,7 +28,8 @@ class MachineSpec:
     `ssh_key` a public key root gets through a systemd credential (systemd.system-credentials(7)). `gdb` is the port of
     127.0.0.1 a debugger connects to, 0 for a socket, None for none; `stopped` waits for it before the first instruction.
     `secure`: the firmware is one with Secure Boot, which keeps its variables from the guest by System Management Mode.
-    `fitted` is what it has besides.
+    `fitted` is what it has besides. `watchdog` is what QEMU does when nobody feeds it: pause, so that the hang is seen, or
+    reset as a board would.
     """
 
     runtime: Path
@@ -50,6 +51,7 @@ class MachineSpec:
     sockets: Path | None = None
     gdb: int | None = None
     stopped: bool = False
+    watchdog: str = "pause"
     fitted: Fitted = Fitted()
 
     @property
@@ -134,7 +136,7 @@ def argv(spec: MachineSpec) -> list[str]:
     words += [*hardware_words(spec.fitted), "-device", "virtio-serial-pci"]
     words += ["-chardev", f"socket,id=agent,path={comma(spec.agent)},server=on,wait=off"]
     words += ["-device", f"virtserialport,chardev=agent,name={AGENT}", "-device", "virtio-rng-pci"]
-    words += ["-device", "pvpanic-pci", "-device", "i6300esb", "-action", "panic=pause,watchdog=pause"]
+    words += ["-device", "pvpanic-pci", "-device", "i6300esb", "-action", f"panic=pause,watchdog={spec.watchdog}"]
     if spec.ssh_key:
         words += ["-fw_cfg", f"name={KEY_CREDENTIAL},string={comma(spec.ssh_key)}"]
     if spec.gdb is not None:

@@ -11,10 +11,10 @@ from typing import Any
 
 from rastos.errors import ExternalError, UserError
 from rastos.host import run, working_directory
+from rastos.kernel.config_file import read_config
 from rastos.kernel.external.headers import open_headers
 from rastos.kernel.external.sign import check_module, sign_modules
 from rastos.kernel.external.source import ModuleSource
-from rastos.kernel.kconfig import read_config
 from rastos.kernel.makelog import MakeLog
 from rastos.kernel.packaging.layout import settle
 from rastos.kernel.plan import ARCH

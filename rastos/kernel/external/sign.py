@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rastos.errors import HostError, UserError
 from rastos.host import rename_durable, run
+from rastos.kernel.config_file import read_config
 from rastos.kernel.elf import SIGNED, module_facts
-from rastos.kernel.kconfig import read_config
 
 _TRAILER = 12  # bytes of struct module_signature, the last four of which are the signature's length, big endian
 

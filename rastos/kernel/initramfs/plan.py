@@ -13,7 +13,7 @@ from typing import Any
 
 from rastos.errors import IntegrityError
 from rastos.host import digest_of, read_json, sha256_file
-from rastos.kernel.kconfig import read_config
+from rastos.kernel.config_file import read_config
 
 from .modules import ModuleIndex, firmware_of, read_modules
 from .programs import program_files

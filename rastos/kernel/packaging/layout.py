@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rastos.host import run
-from rastos.kernel.kconfig import read_config
+from rastos.kernel.config_file import read_config
 from rastos.kernel.plan import BuildPlan
 
 LICENSE = ("GPL-2.0-only",)

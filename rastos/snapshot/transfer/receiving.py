@@ -56,15 +56,17 @@ def receive(store: Store, source: IO[bytes], trust: Trust, progress: Progress) -
     return tuple(found)
 
 
-def receive_directly(store: Store, header: Header, stream: Iterator[bytes], progress: Progress) -> Received:
-    """Take a snapshot from another store of this process: nothing can have changed it on the way."""
+def receive_directly(
+    store: Store, header: Header, stream: Iterator[bytes], progress: Progress, *, version: int = 1
+) -> Received:
+    """Take a snapshot from another store of this process: nothing can have changed it on the way. `version` of the stream."""
     coming = read_header(header)
     there = _there(store, coming)
     if there is not None:
         return Received(there, False)
     _need_base(store, coming)
     with progress.step(f"Receiving {coming.label}", unit="bytes") as step:
-        return _publish(store, coming, stream, "", True, step)
+        return _publish(store, coming, stream, "", True, step, version)
 
 
 def replace_by_stream(store: Store, number: int, source: IO[bytes], trust: Trust, progress: Progress) -> Received:
@@ -133,14 +135,20 @@ def _need_base(store: Store, coming: Incoming) -> None:
 
 
 def _publish(
-    store: Store, coming: Incoming, stream: Iterator[bytes], signer: str, trusted: bool, step: Step
+    store: Store,
+    coming: Incoming,
+    stream: Iterator[bytes],
+    signer: str,
+    trusted: bool,
+    step: Step,
+    version: int = 1,
 ) -> Received:
     number = store.take_number("snapshot")
     building = store.top / "snapshots" / f".new-{number}"
     building.mkdir()
     faults.reached("receive.started")
     try:
-        feed(stream, building, Scanner(coming.stream, coming.base, devices=trusted), step)
+        feed(stream, building, Scanner(coming.stream, coming.base, devices=trusted, version=version), step)
         faults.reached("receive.received")
         tree = building / NAME
         if sorted(os.listdir(building)) != [NAME] or subvolume.identities(tree).received != coming.stream:

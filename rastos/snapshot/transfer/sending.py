@@ -106,9 +106,20 @@ def stream_header(store: Store, item: SendItem, *, signed: bool = False) -> Head
     return make_header(value)
 
 
-def stream_of(store: Store, item: SendItem) -> Iterator[bytes]:
-    """The btrfs stream in pieces of CHUNK bytes, the last one shorter. ExternalError: btrfs could not."""
-    argv: list[str | Path] = ["btrfs", "send", "-q"]
+def compressed_streams() -> bool:
+    """Whether this kernel writes streams of version 2 (/sys/fs/btrfs/features/send_stream_version)."""
+    try:
+        return int(Path("/sys/fs/btrfs/features/send_stream_version").read_text()) >= 2
+    except (OSError, ValueError):
+        return False
+
+
+def stream_of(store: Store, item: SendItem, *, compressed: bool = False) -> Iterator[bytes]:
+    """The btrfs stream in pieces of CHUNK bytes, the last one shorter. ExternalError: btrfs could not.
+
+    `compressed`: of version 2, with compressed data as it lies on disk (btrfs-send(8); Linux 6.0): not unpacked, not packed again.
+    """
+    argv: list[str | Path] = ["btrfs", "send", "-q", *(("--proto", "2", "--compressed-data") if compressed else ())]
     argv += ["-p", store.tree(item.base)] if item.base is not None else []
     with spawn([*argv, store.tree(item.snapshot)], stdout=-1, stderr=-1) as process:
         assert process.stdout and process.stderr

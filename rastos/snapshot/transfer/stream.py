@@ -1,8 +1,9 @@
 """Looking through a btrfs send stream before `btrfs receive` gets it.
 
 btrfs-receive(8) warns that it does little to check a stream: a crafted one can follow links, make devices and share extents of
-any file of the file system. So every command is read here first (fs/btrfs/send.h of Linux, stream version 1): one subvolume
-of the name, UUID and parent that the header promises, paths that stay in it, extents of itself and its parent only.
+any file of the file system. So every command is read here first (fs/btrfs/send.h of Linux, stream version 1, and 2 where two
+stores of one process talk): one subvolume of the name, UUID and parent that the header promises, paths that stay in it, extents of
+itself and its parent only.
 """
 
 from __future__ import annotations
@@ -15,15 +16,21 @@ NAME = "tree"
 _MAGIC = b"btrfs-stream\0"
 _COMMAND = struct.Struct("<IHI")
 _ATTRIBUTE = struct.Struct("<HH")
-_LARGEST = 1 << 17  # bytes of a command: BTRFS_SEND_BUF_SIZE_V1 is half of it
-_SUBVOL, _SNAPSHOT, _MKNOD, _SYMLINK, _WRITE, _CLONE, _END, _LAST = 1, 2, 5, 8, 15, 16, 21, 22
+_LARGEST = 1 << 18  # bytes of a command: BTRFS_SEND_BUF_SIZE_V1 is 64 KiB, that of version 2 somewhat more than 128 KiB
+_SUBVOL, _SNAPSHOT, _MKNOD, _SYMLINK, _WRITE, _CLONE, _END = 1, 2, 5, 8, 15, 16, 21
+_LAST = {1: 22, 2: 25}  # by version; the last one of version 2 writes compressed data as it lies on disk
+_CONTENT = (_WRITE, 25)
 _UUID, _PATH, _PATH_TO, _PATH_LINK, _CLONE_UUID, _CLONE_PATH = 1, 15, 16, 17, 20, 22
+_DATA_ALONE = (
+    b"\x13\0"  # in version 2 the content is the last attribute and has no length: it goes to the command's end
+)
 
 
 class Scanner:
     """Feed it every byte in order, before anybody else sees them; `finish` when there are no more."""
 
-    def __init__(self, uuid: str, parent: str, *, devices: bool) -> None:
+    def __init__(self, uuid: str, parent: str, *, devices: bool, version: int = 1) -> None:
+        self.version = version
         self.uuid = uuid
         self.parent = parent
         self.devices = devices
@@ -40,8 +47,8 @@ class Scanner:
             if len(data) < len(_MAGIC) + 4:
                 self._rest = data
                 return
-            if not data.startswith(_MAGIC) or data[len(_MAGIC) : len(_MAGIC) + 4] != b"\1\0\0\0":
-                raise _refused("not a btrfs stream of version 1")
+            if not data.startswith(_MAGIC) or data[len(_MAGIC) : len(_MAGIC) + 4] != bytes([self.version, 0, 0, 0]):
+                raise _refused(f"not a btrfs stream of version {self.version}")
             self._begun = True
             at = len(_MAGIC) + 4
         size, head = len(data), _COMMAND.size
@@ -68,12 +75,12 @@ class Scanner:
         first = self.commands == 1
         if first != (command in (_SUBVOL, _SNAPSHOT)):
             raise _refused("more than one subvolume" if not first else "no subvolume at its beginning")
-        if not 0 < command <= _LAST:
+        if not 0 < command <= _LAST[self.version]:
             raise _refused(f"a command of unknown kind {command}")
         if command == _END:
             self._ended = True
             return
-        found = _attributes(data, at, end, only_path=command == _WRITE)
+        found = _attributes(data, at, end, only_path=command in _CONTENT, version=self.version)
         _inside(found.get(_PATH))
         if command in (_SUBVOL, _SNAPSHOT):
             self._subvolume(command, found)
@@ -95,9 +102,11 @@ class Scanner:
             raise _refused("based on another subvolume than its header says")
 
 
-def _attributes(data: bytes, at: int, end: int, *, only_path: bool) -> dict[int, bytes]:
+def _attributes(data: bytes, at: int, end: int, *, only_path: bool, version: int) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     while at < end:
+        if version > 1 and data[at : at + 2] == _DATA_ALONE:
+            break
         if end - at < _ATTRIBUTE.size:
             raise _refused("a torn command")
         kind, length = _ATTRIBUTE.unpack_from(data, at)

@@ -54,6 +54,29 @@ def test_a_sound_stream_in_pieces_of_any_size(step: int) -> None:
     assert scan(MAGIC, CHILD, *body, shared, END, base=BASE, step=step) == 9
 
 
+def encoded(path: bytes, data: bytes, number: int = 25) -> bytes:
+    """A command of version 2: its content comes last, without a length (fs/btrfs/send.h, BTRFS_SEND_A_DATA)."""
+    body = struct.pack("<HH", 15, len(path)) + path + struct.pack("<H", 19) + data
+    return struct.pack("<IHI", len(body), number, 0) + body
+
+
+@pytest.mark.parametrize("data", [b"", b"1", b"\x0f\0\x04\0/etc", bytes(140_000)])
+def test_version_2_with_content_of_any_length(data: bytes) -> None:
+    magic = MAGIC.replace(b"\1", b"\2")
+    for number in (15, 25):
+        scanner = Scanner(UUID, "", devices=False, version=2)
+        scanner.feed(magic + WHOLE + encoded(b"file", data, number) + END)
+        scanner.finish()
+        assert scanner.commands == 3
+        hostile = Scanner(UUID, "", devices=False, version=2)
+        with pytest.raises(IntegrityError, match="leads out"):
+            hostile.feed(magic + WHOLE + encoded(b"../file", data, number) + END)
+    with pytest.raises(IntegrityError, match="version 2"):
+        Scanner(UUID, "", devices=False, version=2).feed(MAGIC + WHOLE + END)
+    with pytest.raises(IntegrityError, match="unknown kind 25"):
+        scan(MAGIC, WHOLE, encoded(b"file", data), END)
+
+
 @pytest.mark.parametrize(
     ("commands", "why"),
     [
