@@ -30,6 +30,7 @@ def test_its_initramfs_holds_what_mounts_the_root(rastos: Rastos, image: Path) -
     assert entry["kernel"] == plan["release"]
 
 
+@pytest.mark.long  # the unified image below is started by firmware, too
 def test_boots_by_firmware_and_directly(rastos: Rastos, image: Path) -> None:
     ask = "findmnt -no FSTYPE / | grep -qx btrfs && grep -q ^btrfs /proc/modules && modprobe dummy && test -e /sys/module/dummy"
     words = ("image", "test", "--image", image, "--timeout", SECONDS, "--run", ask, "--json")

@@ -37,6 +37,7 @@ def table(image: Path) -> dict[str, Any]:
     return {**found, "sound": "No problems found" in words}
 
 
+@pytest.mark.long
 def test_a_grown_disk_from_a_vmdk(rastos: Rastos, ci_image: Path, tmp_path: Path) -> None:
     vmdk = tmp_path / "ci.vmdk"
     rastos("image", "convert", ci_image, vmdk)

@@ -1,4 +1,4 @@
-"""What an image profile says, seen from inside the machine: one image with every key, one boot, one restart."""
+"""What an image profile says, seen from inside the machine: one image with every key, one boot."""
 
 from __future__ import annotations
 
@@ -144,9 +144,6 @@ def test_first_boot_steps_ran_once_and_a_failure_is_seen(machine: Machine) -> No
         assert '"event": "good"' in machine.succeed("tail -n 1 /var/lib/rastos/boots")
 
     look()
-    machine.reboot(900)
-    machine.execute("systemctl is-system-running --wait", 900)
-    look()
-    machine.succeed("rm /var/lib/rastos/first-boot/fails")
+    # as at every further boot: nothing is run again, and the failure stays in sight
     assert machine.execute("systemctl restart rastos-first-boot", LONG).status != 0
-    assert machine.succeed("cat /var/lib/count") == "once\n"
+    look()
