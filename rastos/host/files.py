@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,8 @@ def working_directory(parent: Path, prefix: str) -> Iterator[Path]:
     for stale in parent.glob(f".{prefix}.*.work"):
         owner = stale.name.split(".")[-3]
         if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            _remove_tree(stale)
+            with suppress(FileNotFoundError):  # somebody else removes it as well
+                _remove_tree(stale)
     path = parent / f".{prefix}.{os.getpid()}.{secrets.token_hex(4)}.work"
     path.mkdir(mode=0o700)
     try:
