@@ -39,6 +39,7 @@ def test_the_machine_makes_the_image_root_makes(shop: Workshop, tmp_path: Path) 
     assert shop.leftovers() == [] and shop.plan(tmp_path / "again.raw", format="raw", hostname="box").cached
 
 
+@pytest.mark.long
 def test_an_error_in_the_machine_is_the_error_here(shop: Workshop, tmp_path: Path) -> None:  # noqa: F811
     output = tmp_path / "out/tiny.qcow2"
     with pytest.raises(RastosError) as here:
