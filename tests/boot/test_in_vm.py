@@ -18,6 +18,8 @@ import pytest
 from tests.boot.conftest import Rastos, environment
 from tests.conftest import ROOT, need, unmet
 
+pytestmark = pytest.mark.long  # they need the container kernel, which takes long to build
+
 USER = 64321  # nobody's number
 TIMEOUT = 2400
 
@@ -130,7 +132,6 @@ def test_what_is_missing_is_said_before_anything_starts(home: Path) -> None:
         (home / "aside").rename(repository)
 
 
-@pytest.mark.long
 def test_a_user_makes_the_image_root_makes_and_it_boots(home: Path, rastos: Rastos, ci_image: Path) -> None:
     image = home / "out/ci.qcow2"
     words = ("image", "create", "--profile", "ci", "--output", str(image), "--json")

@@ -15,6 +15,8 @@ from tests.boot.conftest import environment
 from tests.conftest import need, unmet
 from tests.system.test_image_create import Workshop, shop  # noqa: F401  (a fixture)
 
+pytestmark = pytest.mark.long  # they need the container kernel, which takes long to build
+
 
 def in_vm(shop: Workshop, output: Path, progress: Progress, **changes: object) -> Image:  # noqa: F811
     need("qemu-system-x86_64")
@@ -39,7 +41,6 @@ def test_the_machine_makes_the_image_root_makes(shop: Workshop, tmp_path: Path) 
     assert shop.leftovers() == [] and shop.plan(tmp_path / "again.raw", format="raw", hostname="box").cached
 
 
-@pytest.mark.long
 def test_an_error_in_the_machine_is_the_error_here(shop: Workshop, tmp_path: Path) -> None:  # noqa: F811
     output = tmp_path / "out/tiny.qcow2"
     with pytest.raises(RastosError) as here:

@@ -65,6 +65,7 @@ def test_a_kernel_without_device_mapper_says_so(disk: tuple[Path, Layout]) -> No
         pass
 
 
+@pytest.mark.long  # of hosts whose kernel can map devices; elsewhere no package brings that
 def test_the_passphrase_opens_it(disk: tuple[Path, Layout], tmp_path: Path) -> None:
     if not MAPPER.exists():
         unmet("a kernel with dm-crypt: modprobe dm-crypt")
