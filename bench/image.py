@@ -174,8 +174,7 @@ def main() -> None:
         names, debs, kernel = fetched(folder)
         profiles = folder / "profiles"
         profiles.mkdir()
-        text = (ROOT / f"profiles/image/{PROFILE}.toml").read_text()
-        (profiles / "added.toml").write_text(f'packages = ["{ADDED}"]\n{text}')
+        (profiles / "added.toml").write_text(f'inherits = "{PROFILE}"\npackages = ["{ADDED}"]\n')
         command(*RASTOS, "image", "create", "--profile", "minimal", "--output", folder / "warm-up.qcow2", "--force")
         print(f"{len(names)} packages of {PROFILE}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
         print(f"{'what':<46} {'wall':>9} {'processor':>9} {'qcow2':>9} {'ratios':>15}")
