@@ -45,6 +45,10 @@ def _begin(work: Callable[[Callable[[bytes], None]], int], log: Path, reader: in
         words = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         for number, source in ((0, nothing), (1, words), (2, words)):
             os.dup2(source, number)
+        # what the caller had open is not ours to hold: somebody may wait for its end
+        for number in (int(name) for name in os.listdir("/proc/self/fd")):
+            if number > 2 and number != writer:
+                _let_go(number)
 
         def ready(message: bytes) -> None:
             nonlocal writer
@@ -62,3 +66,10 @@ def _begin(work: Callable[[Callable[[bytes], None]], int], log: Path, reader: in
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(status)
+
+
+def _let_go(number: int) -> None:
+    try:
+        os.close(number)
+    except OSError:
+        pass  # the folder that was listed

@@ -52,3 +52,13 @@ def test_one_that_fails_says_nothing_and_leaves_its_words(tmp_path: Path) -> Non
     while "a defect" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert "RuntimeError: a defect" in (tmp_path / "log").read_text()
+
+
+def test_it_holds_nothing_of_its_callers(tmp_path: Path) -> None:
+    """A shell that waits for the end of a pipe it gave to the command must not wait for the machine."""
+    reader, writer = os.pipe()
+    argv = [sys.executable, "-c", STARTER, str(tmp_path), "works"]
+    subprocess.run(argv, pass_fds=[writer], stdout=subprocess.DEVNULL, check=True, timeout=60)
+    os.close(writer)
+    assert os.read(reader, 1) == b"" and not (tmp_path / "done").exists(), "the end came while it was at work"
+    os.close(reader)
