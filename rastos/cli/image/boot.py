@@ -29,6 +29,7 @@ class _Wanted:
     timeout: float
     hardware: Hardware
     name: str
+    web_port: int | None = None  # None: no web console; 0: any port
     secure_boot_cert: Path | None = None
 
 
@@ -40,6 +41,8 @@ class _Wanted:
 @click.option("--persist", is_flag=True, help="Write to the image; without it everything is thrown away.")
 @click.option("--ssh", is_flag=True, help="Wait until it is up and log in as root by SSH.")
 @click.option("--graphics", is_flag=True, help="Show its screen: in a window, or by VNC on the loopback.")
+@click.option("--web", is_flag=True, help="Console and screen in a browser, on 127.0.0.1, by an address with a token.")
+@click.option("--port", type=click.IntRange(min=1, max=65535), help="With --web: the port (default: any free one).")
 @click.option("--memory", default=1024, show_default=True, metavar="MIB", type=click.IntRange(min=128))
 @click.option("--cpus", type=click.IntRange(min=1), help="Processors (default: 2 with KVM, 1 emulated).")
 @click.option("--forward", "forwards", multiple=True, metavar="HOST:GUEST", help="A port of 127.0.0.1 leads into it.")
@@ -60,6 +63,8 @@ def boot(
     persist: bool,
     ssh: bool,
     graphics: bool,
+    web: bool,
+    port: int | None,
     memory: int,
     cpus: int | None,
     forwards: tuple[str, ...],
@@ -81,6 +86,8 @@ def boot(
 
     if secure_boot_cert and way != "uefi":
         raise click.UsageError(f"--{way} starts no firmware that could check a signature.")
+    if port and not web:
+        raise click.UsageError("--port is the web console's; add --web.")
     app: Application = ctx.obj
     if detach and (command or ssh):
         raise click.UsageError("--detach leaves it running: use `rastos image vm exec` for commands.")
@@ -93,6 +100,7 @@ def boot(
         cpus=cpus,
         timeout=timeout,
         name=machine_name(name) if name else "",
+        web_port=(port or 0) if web else None,
         secure_boot_cert=secure_boot_cert,
         hardware=Hardware(
             forwards=tuple(parse_forward(text) for text in forwards),
@@ -102,6 +110,7 @@ def boot(
             screen=True,
             display=display,
             environment=environment,
+            web=web,
             network=network and machine_name(network, "network"),
         ),
     )
@@ -130,9 +139,10 @@ def _run(
     app: Application, wanted: _Wanted, ssh_key: str, use: Callable[[Machine, RunningMachine], int], pause: bool = False
 ) -> int:
     """Boot it under a free name, listed as long as it runs; what `use` gives."""
+    from contextlib import ExitStack
     from dataclasses import replace
 
-    from rastos.installer.vm import booted, named, registered
+    from rastos.installer.vm import booted, named, registered, served_console, source_of
 
     folder = app.config.state / "vm"
     stem = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in wanted.image.stem)[:40]
@@ -152,8 +162,12 @@ def _run(
             keep_log=cache / "vm" / f"{name}.log",
         ) as machine:
             machine.evidence = cache / "vm"
-            with registered(folder, machine, wanted.image, way=wanted.way, network=hardware.network) as record:
-                return use(machine, record)
+            with ExitStack() as stack:
+                web, network = "", hardware.network
+                if wanted.web_port is not None:
+                    web = stack.enter_context(served_console(source_of(machine), wanted.web_port))
+                known = registered(folder, machine, wanted.image, way=wanted.way, network=network, web=web)
+                return use(machine, stack.enter_context(known))
 
 
 def _talk(app: Application, wanted: _Wanted, command: tuple[str, ...], ssh: bool) -> int:
@@ -169,6 +183,11 @@ def _talk(app: Application, wanted: _Wanted, command: tuple[str, ...], ssh: bool
         def use(machine: Machine, record: RunningMachine) -> int:
             if record.vnc is not None:
                 app.out.say(f"its screen: VNC on 127.0.0.1:{5900 + record.vnc} (display :{record.vnc})")
+            if record.web:
+                app.out.say(f"console and screen: {record.web}")
+            if not command and not ssh and record.web:
+                _in_browser(app, wanted, machine, record)
+                return 0
             if not command and not ssh:
                 _console(app, wanted, machine, record)
                 return 0
@@ -194,10 +213,7 @@ def _console(app: Application, wanted: _Wanted, machine: Machine, record: Runnin
     from rastos.errors import RastosError
     from rastos.installer.vm import pass_through
 
-    kept = "writes to the image" if wanted.persist else "everything is thrown away"
-    app.out.say(
-        f"{record.name}: {record.image}, {wanted.way} boot, {kept}; Ctrl-] leaves, SSH on 127.0.0.1:{record.ssh_port}"
-    )
+    app.out.say(f"{_greeting(wanted, record)}; Ctrl-] leaves")
     failures: list[RastosError] = []
 
     def share() -> None:
@@ -215,9 +231,40 @@ def _console(app: Application, wanted: _Wanted, machine: Machine, record: Runnin
     pass_through(machine.spec.console, lambda: not machine.gone())
     for error in failures:
         app.out.say(f"the shares are not mounted: {error}\n{error.detail}")
+    _keep_what_is_written(app, wanted, machine)
+
+
+def _greeting(wanted: _Wanted, record: RunningMachine) -> str:
+    kept = "writes to the image" if wanted.persist else "everything is thrown away"
+    return f"{record.name}: {record.image}, {wanted.way} boot, {kept}, SSH on 127.0.0.1:{record.ssh_port}"
+
+
+def _keep_what_is_written(app: Application, wanted: _Wanted, machine: Machine) -> None:
     if wanted.persist and not machine.gone() and machine.agent.ping():
         app.out.say("shutting it down, so that nothing written is lost")
         machine.power_off(max(60.0, wanted.timeout / 3))
+
+
+def _in_browser(app: Application, wanted: _Wanted, machine: Machine, record: RunningMachine) -> None:
+    """A person in a browser, until Ctrl-C here or the machine's end."""
+    import time
+
+    from rastos.errors import RastosError
+
+    app.out.say(f"{_greeting(wanted, record)}; Ctrl-C ends it")
+    try:
+        if wanted.hardware.shares:
+            try:
+                machine.wait_agent(wanted.timeout)
+                machine.mount_shares()
+            except RastosError as error:
+                app.out.say(f"the shares are not mounted: {error}\n{error.detail}")
+            finally:
+                machine.agent.close()
+        while machine.process.poll() is None:
+            time.sleep(0.2)
+    except KeyboardInterrupt:
+        _keep_what_is_written(app, wanted, machine)
 
 
 def _shell(key: Path, port: int) -> int:
@@ -250,6 +297,8 @@ def _detach(app: Application, wanted: _Wanted) -> None:
     )
     if told["vnc"] is not None:
         reach += f", VNC on 127.0.0.1:{5900 + told['vnc']}"
+    if told["web"]:
+        reach += f", console and screen: {told['web']}"
     app.out.say(f"{told['name']} runs ({wanted.way} boot), {reach}")
     app.out.say(f"next: rastos image vm exec {told['name']} -- uptime; rastos image vm stop {told['name']}")
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from .suite import MachineRequest, Suite, load_suite
     from .suite_run import run_suite
+    from .web import Source, served_console, source_of
     from .together import all_at_once, ended_cleanly, introduce, machines_started, wait_up
 
 
@@ -74,6 +75,7 @@ _HOMES = {
         "machines_started",
         "wait_up",
     ),
+    "web": ("Source", "served_console", "source_of"),
     "running": (
         "RunningMachine",
         "connected",
@@ -101,6 +103,7 @@ __all__ = [
     "MachineSpec",
     "RunningMachine",
     "Share",
+    "Source",
     "Suite",
     "TestReport",
     "WAYS",
@@ -131,6 +134,8 @@ __all__ = [
     "run_suite",
     "running_machine",
     "running_machines",
+    "served_console",
+    "source_of",
     "stop_machine",
     "test_image",
     "wait_up",

@@ -44,11 +44,12 @@ def fitted(hardware: Hardware, spec: MachineSpec, *, cache: Path) -> Iterator[Fi
             shares=hardware.shares,
             disks=disks,
             tpm=place / "tpm.ctrl" if hardware.tpm else None,
-            screen=hardware.screen or hardware.display != "none",
+            screen=hardware.screen or hardware.web or hardware.display != "none",
             display=display,
             vnc=vnc,
             link=link,
             control=place / "control",
+            screen_socket=place / "vnc" if hardware.web else None,
             name=hardware.name,
             environment=hardware.environment,
         )

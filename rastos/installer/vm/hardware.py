@@ -45,7 +45,7 @@ class Hardware:
 
     `network` names a private network it is on (docs/vm.md); `name` is what it is called there and in `image vm list`.
     `networks` is the folder its networks are in, for those of one test run alone; None: those all machines of a cache share.
-    `environment`: variables a display needs, such as DISPLAY.
+    `environment`: variables a display needs, such as DISPLAY. `web`: its screen is served to browsers (`web`).
     """
 
     forwards: tuple[Forward, ...] = ()
@@ -58,6 +58,7 @@ class Hardware:
     networks: Path | None = None
     name: str = ""
     environment: tuple[tuple[str, str], ...] = ()
+    web: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class FittedDisk:
 class Fitted:
     """What is there, ready for QEMU; `tpm` is swtpm's control socket, `vnc` a display of 127.0.0.1 (port 5900 + n).
 
-    `control` is a second monitor, for `rastos image vm`.
+    `control` is a second monitor, for `rastos image vm`; `screen_socket` a VNC server that only our own folder leads to.
     """
 
     forwards: tuple[Forward, ...] = ()
@@ -94,6 +95,7 @@ class Fitted:
     vnc: int | None = None
     link: PrivateLink | None = None
     control: Path | None = None
+    screen_socket: Path | None = None
     name: str = ""
     environment: tuple[tuple[str, str], ...] = ()
 
@@ -116,6 +118,9 @@ def hardware_words(fitted: Fitted) -> list[str]:
         words += ["-device", "VGA", "-device", "qemu-xhci", "-device", "usb-kbd", "-device", "usb-tablet"]
     if fitted.vnc is not None:
         words += ["-vnc", f"127.0.0.1:{fitted.vnc}"]
+    if fitted.screen_socket is not None:
+        # several viewers, and none can shut out the others
+        words += ["-vnc", f"unix:{comma(fitted.screen_socket)},share=force-shared"]
     if fitted.control is not None:
         words += ["-qmp", f"unix:{comma(fitted.control)},server=on,wait=off"]
     for number, disk in enumerate(fitted.disks):

@@ -33,7 +33,10 @@ LOCK_SECONDS = 2.0  # somebody looking whether it is stale holds the lock for an
 
 @dataclass(frozen=True, slots=True)
 class RunningMachine:
-    """A machine that runs: who supervises it, its sockets, how it can be reached. `address`: on its private network."""
+    """A machine that runs: who supervises it, its sockets, how it can be reached. `address`: on its private network.
+
+    `web`: the address of its console and screen, with the token in it; "" where they are not served.
+    """
 
     name: str
     image: Path
@@ -54,10 +57,13 @@ class RunningMachine:
     monitor: Path
     agent: Path
     console: Path
+    web: str = ""
 
 
 @contextmanager
-def registered(folder: Path, machine: Machine, image: Path, *, way: str, network: str = "") -> Iterator[RunningMachine]:
+def registered(
+    folder: Path, machine: Machine, image: Path, *, way: str, network: str = "", web: str = ""
+) -> Iterator[RunningMachine]:
     """Be listed under the machine's name while the block runs; `folder` is where all of them are."""
     spec, fitted = machine.spec, machine.spec.fitted
     record = RunningMachine(
@@ -80,9 +86,10 @@ def registered(folder: Path, machine: Machine, image: Path, *, way: str, network
         monitor=fitted.control or spec.monitor,
         agent=spec.agent,
         console=spec.console,
+        web=web,
     )
     place = folder / fitted.name
-    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)  # the address is a secret
     write_json(place / RECORD, asdict(record))
     try:
         yield record
