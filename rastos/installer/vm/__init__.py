@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     )
     from .suite import MachineRequest, Suite, load_suite
     from .suite_run import run_suite
-    from .web import Source, served_console, source_of
     from .together import all_at_once, ended_cleanly, introduce, machines_started, wait_up
+    from .web import Source, served_console, source_of
 
 
 _HOMES = {
