@@ -38,7 +38,7 @@ WANTED = {
 NAME = "rastos-init"
 DATABASE = Path("/usr/lib/sysimage/pacman")
 HERE = Path("/usr/lib/rastos")  # the programs of a system that rastos made
-SERIES = 9  # raised with every change of the source, so that a later program has a larger version
+SERIES = 10  # raised with every change of the source, so that a later program has a larger version
 FLAGS = ("-Os", "-static", "-Wall", "-Wl,--build-id=none", "-s")
 
 
