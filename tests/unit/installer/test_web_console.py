@@ -32,23 +32,27 @@ class Box:
         self.server = socket.socket(socket.AF_UNIX)
         self.server.bind(str(self.path))
         self.server.listen()
-        threading.Thread(target=self._echo, daemon=True).start()
+        self.thread = threading.Thread(target=self._echo, daemon=True)
+        self.thread.start()
 
     def _echo(self) -> None:
         while True:
             try:
                 line, _ = self.server.accept()
+            except OSError:
+                return
+            with line:
                 while data := line.recv(100):
                     with self.log.open("ab") as log:
                         log.write(data.upper())
-            except OSError:
-                return
 
 
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Box]:
     box = Box(tmp_path)
     yield box
+    box.server.shutdown(socket.SHUT_RDWR)
+    box.thread.join(10)
     box.server.close()
 
 
